@@ -1,0 +1,60 @@
+"""Errors that MoodZone raises on purpose; each message says what happened and what cures it.
+
+MoodZoneError
+├── FileError              one file failed; a run notes it and goes on
+│   ├── AudioError         cannot be read as music
+│   ├── TagError           cannot be tagged without risk to what else it holds
+│   └── FileChangedError   is no longer what was read
+└── RunError               the run cannot go on
+    ├── UsageError         asked for something that makes no sense
+    ├── BundleError        the model bundle does not fit this program, or is damaged
+    ├── LibraryError       the library cannot be opened or is damaged
+    ├── JournalError       the undo journal cannot be kept, so nothing may be written
+    └── DataSetError       training data is missing or malformed
+"""
+
+from __future__ import annotations
+
+
+class MoodZoneError(Exception):
+    """Root of all errors raised on purpose. ``str(error)`` is one or two sentences for the user."""
+
+
+class FileError(MoodZoneError):
+    """One file failed. ``str(error)`` is the reason, without the path."""
+
+
+class AudioError(FileError):
+    """The file cannot be read as music."""
+
+
+class TagError(FileError):
+    """The file cannot be tagged without risk to what else it holds; it was left as it was."""
+
+
+class FileChangedError(FileError):
+    """The file is no longer what was read; nothing was written to it."""
+
+
+class RunError(MoodZoneError):
+    """The run cannot go on."""
+
+
+class UsageError(RunError):
+    """What was asked for makes no sense (exit code 2)."""
+
+
+class BundleError(RunError):
+    """The model bundle does not fit this program, or is damaged."""
+
+
+class LibraryError(RunError):
+    """The library cannot be opened, or is damaged."""
+
+
+class JournalError(RunError):
+    """The undo journal cannot be kept, so nothing may be written."""
+
+
+class DataSetError(RunError):
+    """Training data is missing or malformed."""
