@@ -1,0 +1,49 @@
+"""One pass over a file: decode, identity, frames, features."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.errors import AudioError
+from moodzone_agent.features.frames import FrameAccumulator
+from moodzone_agent.features.spec import FEATURES_VERSION, FRAME_SECONDS, NAMED_FEATURES
+from moodzone_agent.features.track import track_features
+from moodzone_agent.library.records import Analysis
+
+_TEMPO: Final = NAMED_FEATURES.index("tempo")
+_SILENT_PEAK: Final = 1e-4
+"""-80 dB under full scale."""
+
+
+def analyse(reader: AudioReader) -> Analysis:
+    """Read a file once, from packets to features.
+
+    Errors: `AudioError` for what isn't music or is too short or too broken to rate; `OSError` for the disk.
+    """
+    accumulator = FrameAccumulator()
+    samples = 0
+    peak = 0.0
+    for block in reader.blocks():
+        accumulator.push(block)
+        samples += block.size
+        peak = max(peak, float(np.abs(block).max()))
+    duration = samples / SAMPLE_RATE
+    table = accumulator.result()
+    if table.columns.shape[0] == 0:
+        raise AudioError(
+            f"holds only {duration:.2f} s of audio; {FRAME_SECONDS} s is the least that can be rated"
+        )
+    features = track_features(table)
+    return Analysis(
+        audio_id=reader.audio_id,
+        duration=duration,
+        tempo=float(features.track[_TEMPO]),
+        drops=tuple(drop.seconds for drop in features.drops),
+        features_version=FEATURES_VERSION,
+        track=features.track,
+        windows=features.windows,
+        warnings=(*reader.warnings, *(["is silent"] if peak < _SILENT_PEAK else [])),
+    )

@@ -1,0 +1,1 @@
+"""The offline trainer: data sets, pretraining, evaluation, ONNX export."""
