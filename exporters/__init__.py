@@ -1,0 +1,1 @@
+"""Targets that can carry a zone, one module each."""

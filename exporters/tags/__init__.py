@@ -1,0 +1,1 @@
+"""Zones in the tags of audio files."""

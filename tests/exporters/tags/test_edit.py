@@ -1,0 +1,293 @@
+"""The contract that every format keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import mutagen
+import pytest
+from mutagen.aiff import AIFF
+from mutagen.flac import FLAC
+from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4
+from mutagen.wave import WAVE
+
+from exporters.tags.edit import TagField, apply_mark, encoded_audio_digest, preview_text, read_state
+from moodzone_agent.errors import TagError
+from moodzone_agent.types import Mark, MarkState, Zone
+from tests.exporters.tags.conftest import FORMATS, CopyTone
+
+MARKS = [Mark(zone, state) for zone in Zone for state in MarkState]
+PURPLE = Mark(Zone.PURPLE)
+FIELDS = {
+    TagField.COMMENT: ("COMM::eng", "comment", "\xa9cmt"),
+    TagField.GROUPING: ("TIT1", "grouping", "\xa9grp"),
+    TagField.GENRE: ("TCON", "genre", "\xa9gen"),
+}
+every_format = pytest.mark.parametrize("name", FORMATS)
+every_field = pytest.mark.parametrize("field", TagField)
+
+
+def decoded(path: Path) -> str:
+    """Hash of the decoded samples."""
+    digest = hashlib.sha256()
+    with av.open(path) as container:
+        for frame in container.decode(audio=0):
+            digest.update(frame.to_ndarray().tobytes())
+    return digest.hexdigest()
+
+
+def as_mutagen_sees(path: Path, field: TagField) -> tuple[str, str]:
+    """Our own field and the visible text, read by a program that is not ours."""
+    file = mutagen.File(path)
+    id3, vorbis, mp4 = FIELDS[field]
+    if isinstance(file, MP4):
+        own = file["----:com.apple.iTunes:MOODZONE"][0].decode()
+        return own, file[mp4][0]
+    if isinstance(file, MP3 | AIFF | WAVE):
+        return file["TXXX:MOODZONE"].text[0], file[id3].text[0]
+    return file["moodzone"][0], file[vorbis][0]
+
+
+@every_format
+@every_field
+def test_marks_are_written_and_read_back(name: str, field: TagField, tone: CopyTone) -> None:
+    path = tone(name)
+    audio, samples = encoded_audio_digest(path), decoded(path)
+    before = read_state(path, field=field)
+    assert (before.mark, before.token, before.artist, before.title) == (None, None, "Ärzte", "Ton")
+    for mark in MARKS:
+        preview = preview_text(read_state(path, field=field), mark)
+        state = apply_mark(path, mark, field=field)
+        assert state == read_state(path, field=field)
+        assert (state.mark, state.artist, state.title, state.text) == (mark, "Ärzte", "Ton", preview)
+        assert state.text == ("" if field is TagField.NONE else mark.token)
+        assert (state.token.token if state.token else "") == state.text
+        if field is not TagField.NONE:
+            assert as_mutagen_sees(path, field) == (mark.field, mark.token)
+    assert encoded_audio_digest(path) == audio
+    assert decoded(path) == samples
+
+
+@every_format
+@every_field
+@pytest.mark.parametrize("prefix", ["", "bare-"])
+def test_taking_out_gives_the_file_back(name: str, prefix: str, field: TagField, tone: CopyTone) -> None:
+    path = tone(prefix + name)
+    before = path.read_bytes()
+    assert apply_mark(path, None, field=field).mark is None
+    assert path.read_bytes() == before
+    for mark in MARKS:
+        apply_mark(path, mark, field=field)
+    state = apply_mark(path, None, field=field)
+    assert (state.mark, state.token, state.text) == (None, None, "")
+    if (prefix, name, field) == ("bare-", "tone.flac", TagField.NONE):
+        pytest.skip("a lone field in the only comment block does not tell whether the block was made longer")
+    assert path.read_bytes() == before
+
+
+@every_format
+def test_same_mark_again_changes_no_byte(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    first = apply_mark(path, PURPLE)
+    before = path.read_bytes()
+    assert apply_mark(path, PURPLE) == first
+    assert path.read_bytes() == before
+
+
+@every_format
+def test_later_marks_do_not_move_the_audio(name: str, tone: CopyTone) -> None:
+    if name in ("tone.ogg", "tone.opus"):
+        pytest.skip("Ogg has no padding")
+    path = tone(name)
+    apply_mark(path, PURPLE)
+    size = path.stat().st_size
+    apply_mark(path, Mark(Zone.YELLOW, MarkState.UNSURE))
+    assert path.stat().st_size == size
+
+
+@every_format
+@pytest.mark.parametrize("field", list(FIELDS))
+def test_text_of_the_user_is_kept(name: str, field: TagField, tone: CopyTone) -> None:
+    path = tone(name)
+    text = "8A - 7 für Fred 🎧"
+    write_with_mutagen(path, field, text)
+    before = path.read_bytes()
+    state = apply_mark(path, PURPLE, field=field)
+    expected = f"{text} #PURPLE" if field is TagField.GENRE else "8A - 7 #PURPLE für Fred 🎧"
+    assert state.text == as_mutagen_sees(path, field)[1] == expected
+    apply_mark(path, None, field=field)
+    assert path.read_bytes() == before
+
+
+def write_with_mutagen(path: Path, field: TagField, text: str) -> None:
+    """Put a text into a field as another program would."""
+    file = mutagen.File(path)
+    id3, vorbis, mp4 = FIELDS[field]
+    if isinstance(file, MP3 | AIFF | WAVE):
+        if file.tags is None:
+            file.add_tags()
+        frame = getattr(mutagen.id3, id3[:4])
+        file.tags.add(frame(encoding=1, text=text, **({"lang": "eng"} if frame is mutagen.id3.COMM else {})))
+        file.save(v2_version=3)
+        return
+    file[mp4 if isinstance(file, MP4) else vorbis] = text
+    file.save()
+
+
+@every_format
+@pytest.mark.parametrize("field", list(FIELDS))
+def test_correction_by_the_user_is_seen(name: str, field: TagField, tone: CopyTone) -> None:
+    path = tone(name)
+    apply_mark(path, PURPLE, field=field)
+    write_with_mutagen(path, field, "very #green now")
+    state = read_state(path, field=field)
+    assert (state.mark, state.token) == (PURPLE, Mark(Zone.GREEN))
+    assert apply_mark(path, Mark(Zone.GREEN, MarkState.LABELLED), field=field).text == "very #GREEN now"
+
+
+@every_format
+def test_only_the_chosen_field_is_touched(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    write_with_mutagen(path, TagField.COMMENT, "my #GREEN")
+    write_with_mutagen(path, TagField.GENRE, "my #YELLOW")
+    apply_mark(path, PURPLE, field=TagField.GROUPING)
+    assert read_state(path, field=TagField.COMMENT).text == "my #GREEN"
+    assert read_state(path, field=TagField.GENRE).text == "my #YELLOW"
+    assert apply_mark(path, None, field=TagField.GROUPING).mark is None
+    assert read_state(path, field=TagField.COMMENT).text == "my #GREEN"
+
+
+@every_format
+def test_reading_changes_nothing_and_needs_no_permission_to_write(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    path.chmod(0o400)
+    read_state(path)
+    encoded_audio_digest(path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+@every_format
+def test_tag_hash_follows_the_tags_alone(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    before = read_state(path).tag_hash
+    data = path.read_bytes()
+    title = data.index(b"Ton") if b"Ton" in data else data.index("Ton".encode("utf-16-le"))
+    path.write_bytes(data[:title] + b"P" + data[title + 1 :])
+    changed = read_state(path).tag_hash
+    assert before != changed
+    if name.endswith((".wav", ".aiff", ".mp3", ".flac")):
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+        assert read_state(path).tag_hash == before
+
+
+@every_format
+def test_audio_digest_sees_the_audio(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    before = encoded_audio_digest(path)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    assert encoded_audio_digest(path) != before
+
+
+@every_format
+def test_content_decides_not_the_name(name: str, tone: CopyTone, tmp_path: Path) -> None:
+    path = tone(name).rename(tmp_path / os.fsdecode(b"odd\xff\n name.xyz"))
+    assert apply_mark(path, PURPLE).mark == PURPLE
+    assert read_state(path).token == PURPLE
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffprobe")
+@every_format
+def test_ffprobe_finds_all_tags_and_the_same_packets(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    before = ffprobe(path)
+    apply_mark(path, PURPLE)
+    after = ffprobe(path)
+    assert after["packets"] == before["packets"]
+    tags = after["tags"]
+    assert tags.pop("comment") == "#PURPLE"
+    assert tags.pop("moodzone", PURPLE.field) == PURPLE.field
+    assert tags == before["tags"]
+
+
+def ffprobe(path: Path) -> dict[str, object]:
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "format_tags:stream_tags:packet=data_hash"]
+    shown = json.loads(subprocess.check_output([*command, "-show_data_hash", "sha256", str(path)]))
+    tags = shown["format"].get("tags", {}) | shown["streams"][0].get("tags", {})
+    return {"tags": {key.lower(): value for key, value in tags.items()}, "packets": shown["packets"]}
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
+@every_format
+def test_exiftool_finds_token_and_no_fault(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    apply_mark(path, PURPLE)
+    shown = json.loads(subprocess.check_output(["exiftool", "-j", "-a", str(path)]))[0]
+    assert "Warning" not in shown
+    assert "Error" not in shown
+    assert shown["Comment"] == "#PURPLE"
+
+
+@pytest.mark.skipif(shutil.which("flac") is None, reason="needs flac")
+def test_flac_verifies_the_stream(tone: CopyTone) -> None:
+    path = tone("tone.flac")
+    for mark in (PURPLE, None):
+        apply_mark(path, mark)
+        subprocess.run(["flac", "--test", "--silent", "--warnings-as-errors", str(path)], check=True)
+
+
+@pytest.mark.parametrize("mark", [PURPLE, None])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfb",
+        b"just some words, not music at all\n" * 20,
+        b"ffconcat version 1.0\nfile other.mp3\n",
+        b"ID3\x03\x00\x00\x00\x00\x00\x00",
+        b"RF64\xff\xff\xff\xffWAVEds64" + bytes(100),
+        b"RIFF\x04\x00\x00\x00WAVE",
+        b"FORM\x00\x00\x00\x04AIFF",
+        b"OggS" + bytes(60),
+        b"fLaC" + bytes(60),
+        b"\x00\x00\x00\x08ftyp" + bytes(60),
+        b"\xff\xf1\x50\x80" * 400,  # AAC without a container
+        bytes(5000),
+    ],
+)
+def test_what_is_no_music_is_refused(data: bytes, mark: Mark | None, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(data)
+    for act in (read_state, encoded_audio_digest, lambda path: apply_mark(path, mark)):
+        with pytest.raises(TagError, match=r"\w+ .*\."):
+            act(path)
+    assert path.read_bytes() == data
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp3"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+    for path in (pipe, tmp_path, tmp_path / "gone.mp3"):
+        with pytest.raises(TagError):
+            read_state(path)
+        with pytest.raises(TagError):
+            apply_mark(path, PURPLE)
+
+
+@pytest.mark.parametrize("name", ["tone.wav", "tone.m4a", "tone.ogg"])
+def test_id3_in_front_of_other_formats_is_refused(name: str, tone: CopyTone) -> None:
+    path = tone(name)
+    path.write_bytes(b"ID3\x03\x00\x00\x00\x00\x00\x0a" + bytes(10) + path.read_bytes())
+    with pytest.raises(TagError, match="ID3 tag"):
+        read_state(path)
