@@ -1,0 +1,83 @@
+"""A bundle: a folder with a model, its manifest and its licence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from moodzone_agent.errors import BundleError
+from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
+from moodzone_agent.types import ZONES
+
+SCHEMA: Final = 1
+MANIFEST: Final = "manifest.json"
+ZONE_MODEL: Final = "zone.onnx"
+PRETRAINED: Final = Path(__file__).resolve().parents[1] / "models" / "pretrained"
+"""The bundle that ships with the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose files are what its manifest says."""
+
+    folder: Path
+    model_id: str
+    sure_from: float
+    """Confidence from which an estimate counts as sure, 1/3 to 1."""
+    manifest: dict[str, Any]
+
+    @property
+    def zone_model(self) -> Path:
+        """The ONNX graph from features to zones."""
+        return self.folder / ZONE_MODEL
+
+
+def load_bundle(folder: Path = PRETRAINED) -> Bundle:
+    """Read and check a bundle.
+
+    Errors: `BundleError` if anything is missing, damaged, or made for other features than this program
+    extracts.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise BundleError(
+                f"{folder} has manifest schema {manifest['schema']}, this program reads {SCHEMA}; {_CURE}"
+            )
+        _check_features(folder, manifest)
+        _check_files(folder, manifest["files"])
+        return Bundle(
+            folder=folder,
+            model_id=str(manifest["id"]),
+            sure_from=float(manifest["sure_from"]),
+            manifest=manifest,
+        )
+    except OSError as error:
+        raise BundleError(f"{folder} cannot be read as a model bundle ({error.strerror}); {_CURE}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is not a manifest of a model bundle ({error}); {_CURE}") from error
+
+
+_CURE: Final = "train it again with moodzone-train, or reinstall the program"
+
+
+def _check_features(folder: Path, manifest: dict[str, Any]) -> None:
+    if manifest["features_version"] != FEATURES_VERSION:
+        raise BundleError(
+            f"{folder} was made for features version {manifest['features_version']}, "
+            f"this program extracts version {FEATURES_VERSION}; {_CURE}"
+        )
+    if tuple(manifest["feature_names"]) != FEATURE_NAMES or tuple(manifest["zones"]) != ZONES:
+        raise BundleError(f"{folder} was made for features or zones of other names; {_CURE}")
+
+
+def _check_files(folder: Path, hashes: dict[str, str]) -> None:
+    if ZONE_MODEL not in hashes:
+        raise BundleError(f"the manifest in {folder} does not list {ZONE_MODEL}; {_CURE}")
+    for name, expected in hashes.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+            raise BundleError(f"{folder / name} is damaged (its SHA-256 is not the manifest's); {_CURE}")

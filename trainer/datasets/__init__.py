@@ -1,0 +1,1 @@
+"""Data sets the trainer can read."""
