@@ -1,0 +1,574 @@
+"""``moodzone``: the DJ's command line.
+
+Results go to stdout, progress and log to stderr. Exit codes: 0 done; 1 some files failed; 2 wrong use; 3
+stopped. Heavy imports are inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+
+from moodzone_agent.errors import MoodZoneError, UsageError
+from moodzone_agent.types import LabelOrigin, Zone
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from moodzone_agent.config import Places, Settings
+    from moodzone_agent.library.records import TrackRecord
+    from moodzone_agent.library.store import Library
+    from moodzone_agent.pipeline import ScanResult
+    from moodzone_agent.writing import Wanted, WriteResult
+
+DONE: Final = 0
+SOME_FAILED: Final = 1
+WRONG_USE: Final = 2
+STOPPED: Final = 3
+
+_INTERRUPTED: Final = 130
+"""Typer's exit code for Ctrl-C."""
+_PREVIEWED: Final = 5
+_CONSENT: Final = "consent to write tags"
+
+app = typer.Typer(
+    name="moodzone",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Nothing leaves this computer. Exit codes: 0 done, 1 some files failed, 2 wrong use, 3 stopped.",
+)
+
+Paths = Annotated[list[Path], typer.Argument(help="Folders or files of music.", show_default=False)]
+SomePaths = Annotated[
+    list[Path] | None, typer.Argument(help="Folders or files of music.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+
+
+class Target(StrEnum):
+    """Where zones can be written."""
+
+    TAGS = "tags"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from moodzone_agent import __version__
+
+        sys.stdout.write(f"moodzone {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _moodzone(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Rates the energy of every track in your library: YELLOW low, GREEN in between, PURPLE high."""
+
+
+@app.command()
+def scan(
+    paths: Paths,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the zones into the files' tags, too.")
+    ] = False,
+    dry_run: DryRun = False,
+    jobs: Annotated[int, typer.Option(help="Worker processes; 0 for one per processor.", min=0)] = 0,
+    json_: Json = False,
+    yes: Yes = False,
+) -> None:
+    """Analyse new and changed music and rate it. Touches no file without --write."""
+    places, settings = _setting()
+    _require(paths)
+    with _library(places) as library:
+        failed = _scan(library, settings, paths, jobs=jobs, json_=json_)
+        if write or dry_run:
+            failed |= _write(
+                library, places, settings, paths, dry_run=dry_run, json_=json_, yes=yes, again=False
+            )
+    raise typer.Exit(SOME_FAILED if failed else DONE)
+
+
+@app.command()
+def write(
+    paths: SomePaths = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every track in the library.")] = False,
+    to: Annotated[Target, typer.Option(help="Where to write the zones.")] = Target.TAGS,
+    again: Annotated[bool, typer.Option("--again", help="Also files whose writing was undone.")] = False,
+    dry_run: DryRun = False,
+    json_: Json = False,
+    yes: Yes = False,
+) -> None:
+    """Write zones into the tags of scanned files."""
+    del to  # tags are the only target yet
+    places, settings = _setting()
+    if not paths and not all_:
+        raise UsageError("name the folders or files to write, or give --all for the whole library")
+    _require(paths or [])
+    with _library(places) as library:
+        chosen = None if all_ else paths
+        failed = _write(library, places, settings, chosen, dry_run=dry_run, json_=json_, yes=yes, again=again)
+    raise typer.Exit(SOME_FAILED if failed else DONE)
+
+
+@app.command()
+def undo(
+    run: Annotated[
+        int | None, typer.Argument(help="Number of the run; the newest if none.", show_default=False)
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the runs that can be undone.")] = False,
+    json_: Json = False,
+) -> None:
+    """Take a run back: byte for byte where nobody has touched the file since, elsewhere only what is still ours."""
+    from exporters.journal import Journal
+    from exporters.undo import Outcome
+    from moodzone_agent.console import failures, printable
+    from moodzone_agent.writing import undo_run
+
+    places, settings = _setting()
+    journal = Journal(places.journal)
+    if list_:
+        _list_runs(journal, json_=json_)
+        return
+    with _library(places) as library:
+        results = undo_run(library, journal, settings.tags, run)
+    if json_:
+        for result in results:
+            _print_json({"path": str(result.path), "outcome": result.outcome, "reason": result.reason})
+    elif not results:
+        _out("nothing to undo")
+    else:
+        for outcome in Outcome:
+            some = [result for result in results if result.outcome is outcome]
+            if some:
+                _out(f"{len(some):,} {outcome}")
+        for result in results:
+            if result.outcome is Outcome.TAKEN_OUT:
+                _out(f"  edited since, so only our marks were taken out: {printable(result.path)}")
+        for line in failures([(r.path, r.reason) for r in results if r.outcome is Outcome.FAILED]):
+            _out(line)
+    raise typer.Exit(SOME_FAILED if any(r.outcome is Outcome.FAILED for r in results) else DONE)
+
+
+@app.command()
+def remove(
+    dry_run: DryRun = False,
+    labels: Annotated[Path | None, typer.Option(help="Save your labels to this CSV file first.")] = None,
+    yes: Yes = False,
+) -> None:
+    """Leave no trace: everything ours out of all files, then library, journal and settings deleted."""
+    from moodzone_agent.removal import remove_everything, save_labels
+
+    places, settings = _setting()
+    with _library(places) as library:
+        count = len(library.labels())
+        if labels is not None and not dry_run:
+            save_labels(library, labels)
+            _out(f"labels saved to {labels}")
+        elif count and not dry_run and not yes:
+            raise UsageError("you gave labels; save them with --labels FILE, or give --yes to lose them")
+        if (
+            not dry_run
+            and not yes
+            and not _confirm("Take MoodZone's marks out of all files and delete its library?")
+        ):
+            raise typer.Exit(STOPPED)
+        results = remove_everything(library, places, settings, dry_run=dry_run)
+    failed = _report_writes(results, dry_run=dry_run, json_=False)
+    if failed:
+        _out("library, journal and settings were kept, since some files still hold marks; run remove again")
+    raise typer.Exit(SOME_FAILED if failed else DONE)
+
+
+@app.command()
+def show(path: Annotated[Path, typer.Argument(help="A file that was scanned.")], json_: Json = False) -> None:
+    """Show what is known of one track."""
+    from moodzone_agent.console import track_details
+
+    places, _ = _setting()
+    with _library(places) as library:
+        track = _known(library, path)
+    if json_:
+        _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
+    else:
+        _out(track_details(track))
+
+
+@app.command(name="list")
+def list_tracks(
+    zone: Annotated[Zone | None, typer.Option(help="Only this zone.", case_sensitive=False)] = None,
+    unsure: Annotated[bool, typer.Option("--unsure", help="Only those the model is unsure of.")] = False,
+    json_: Json = False,
+) -> None:
+    """List the tracks of the library."""
+    from moodzone_agent.console import track_table
+
+    places, _ = _setting()
+    with _library(places) as library:
+        tracks = [track for track in library.tracks(zone=zone, unsure=unsure or None) if track.mark]
+    if json_:
+        for track in tracks:
+            _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
+    else:
+        _out(track_table(tracks))
+
+
+@app.command()
+def label(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="PATH... ZONE", help="Files, then yellow, green, purple or none.")
+    ],
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="The zones they have are right; give no ZONE.")
+    ] = False,
+) -> None:
+    """Say which zone tracks belong to; no rating ever overrides that. `none` takes it back."""
+    import time
+
+    from moodzone_agent.types import Label
+
+    places, _ = _setting()
+    *names, word = arguments if not confirm else [*arguments, ""]
+    if not confirm and word.upper() not in (*Zone, "NONE"):
+        raise UsageError(f"{word!r} is not a zone: end with yellow, green, purple or none")
+    if not names:
+        raise UsageError("name at least one file before the zone")
+    with _library(places) as library, library.transaction():
+        for name in names:
+            track = _known(library, Path(name))
+            now = time.time_ns()
+            if confirm:
+                mark = track.mark
+                if mark is None:
+                    raise UsageError(f"{name} has no zone to confirm")
+                library.add_label(Label(track.audio_id, mark.zone, LabelOrigin.CONFIRMED, "cli", now))
+            elif word.upper() == "NONE":
+                library.retract_label(track.audio_id, "cli", now)
+            else:
+                zone = Zone(word.upper())
+                origin = (
+                    LabelOrigin.CORRECTED
+                    if track.mark and track.mark.zone is not zone
+                    else LabelOrigin.CONFIRMED
+                )
+                library.add_label(Label(track.audio_id, zone, origin, "cli", now))
+    _out(
+        f"{len(names):,} {'track' if len(names) == 1 else 'tracks'} labelled; `moodzone write` puts it into the tags"
+    )
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the demo's music and library in this new folder.")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also save what the terminal shows as a picture.")] = None,
+) -> None:
+    """Show the whole loop on music that it synthesises: rate, write tags, correct, undo."""
+    from moodzone_agent.demo.show import run_demo
+
+    raise typer.Exit(run_demo(keep=keep, svg=svg))
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Check that everything MoodZone needs is in order, and say what to do where it isn't."""
+    from moodzone_agent.config import Places
+    from moodzone_agent.doctor import examine
+
+    findings = examine(Places.find())
+    for finding in findings:
+        if json_:
+            _print_json({"check": finding.check, "ok": finding.ok, "detail": finding.detail})
+        else:
+            mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
+            _console().print(mark, f"{finding.check}:", finding.detail, highlight=False, soft_wrap=True)
+    raise typer.Exit(DONE if all(finding.ok for finding in findings) else SOME_FAILED)
+
+
+def _scan(library: Library, settings: Settings, paths: list[Path], *, jobs: int, json_: bool) -> bool:
+    """Run a scan with its progress and report; True if some files failed."""
+    from moodzone_agent.classify.bundle import load_bundle
+    from moodzone_agent.classify.session import ZoneModel
+    from moodzone_agent.console import printable, scan_progress, scan_summary
+    from moodzone_agent.library.records import FileStatus
+    from moodzone_agent.pipeline import Plan, scan
+    from moodzone_agent.workers import default_jobs
+
+    model = ZoneModel(load_bundle(), settings.zones)
+    results: list[ScanResult] = []
+    with scan_progress(_console(stderr=True)) as progress, _run(library, "scan", results):
+        task = progress.add_task("", total=None)
+
+        def on_plan(plan: Plan) -> None:
+            progress.update(task, total=plan.to_read)
+
+        for result in scan(
+            paths, library, model, jobs=jobs or default_jobs(), field=settings.tags.field, on_plan=on_plan
+        ):
+            results.append(result)
+            if result.changed:
+                progress.update(task, advance=1, description=printable(Path(result.path.name))[:40])
+            if json_:
+                _print_json(_scan_json(result))
+    if not json_:
+        _out(scan_summary(results))
+    return any(result.status is FileStatus.FAILED for result in results)
+
+
+@contextmanager
+def _run(library: Library, kind: str, results: list[ScanResult]) -> Iterator[None]:
+    """A run in the library's history; one that was stopped stays unfinished there."""
+    from collections import Counter
+
+    run = library.start_run(kind)
+    yield
+    library.finish_run(run, Counter(str(result.status) for result in results))
+
+
+def _write(
+    library: Library,
+    places: Places,
+    settings: Settings,
+    paths: list[Path] | None,
+    *,
+    dry_run: bool,
+    json_: bool,
+    yes: bool,
+    again: bool,
+) -> bool:
+    """Write zones into tags, after asking the first time; True if some files failed."""
+    from exporters.journal import Journal
+    from moodzone_agent.writing import Wanted, preview, wanted, write_mark
+
+    chosen = list(wanted(library, paths, again=again))
+    wants = [item for item in chosen if isinstance(item, Wanted)]
+    results = [item for item in chosen if not isinstance(item, Wanted)]
+    if dry_run:
+        results += [preview(want, library, settings.tags.field) for want in wants]
+        return _report_writes(results, dry_run=True, json_=json_)
+    if wants and not (yes or json_) and not _consents(library, settings, wants):
+        raise typer.Exit(STOPPED)
+    if wants:
+        journal = Journal(places.journal)
+        journal.recover()
+        with journal.start("write") as run, _write_progress(len(wants)) as advance:
+            for want in wants:
+                results.append(write_mark(want, library, run, settings.tags))
+                advance()
+        journal.prune(
+            keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
+        )
+    return _report_writes(results, dry_run=False, json_=json_)
+
+
+@contextmanager
+def _write_progress(total: int) -> Iterator[Any]:
+    from rich.progress import Progress
+
+    with Progress(console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Writing", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool:
+    """Ask before the first write to a library, where there is somebody to ask."""
+    from moodzone_agent.console import printable
+    from moodzone_agent.writing import WriteStatus, preview
+
+    if library.meta(_CONSENT) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    shown = 0
+    for want in wants:
+        result = preview(want, library, settings.tags.field)
+        if result.status is WriteStatus.WRITTEN:
+            _out(
+                f"{printable(want.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after}"
+            )
+            shown += 1
+        if shown == _PREVIEWED:
+            break
+    size = sum(want.path.stat().st_size for want in wants if want.path.exists())
+    _out(
+        f"{len(wants):,} files, {size / 1e9:.1f} GB. Everything else in them stays; `moodzone undo` takes it back."
+    )
+    if not _confirm("Write the zones into these files?"):
+        return False
+    library.set_meta(_CONSENT, "given")
+    return True
+
+
+def _report_writes(results: list[WriteResult], *, dry_run: bool, json_: bool) -> bool:
+    """Print what was (or would be) written; True if some failed."""
+    from collections import Counter
+
+    from moodzone_agent.console import failures, printable
+    from moodzone_agent.writing import WriteStatus
+
+    failed = [result for result in results if result.status is WriteStatus.FAILED]
+    if json_:
+        for result in results:
+            _print_json(
+                {
+                    "path": str(result.path),
+                    "write": "would be written"
+                    if dry_run and result.status is WriteStatus.WRITTEN
+                    else result.status,
+                    "reason": result.reason,
+                    "before": result.before,
+                    "after": result.after,
+                }
+            )
+        return bool(failed)
+    if dry_run:
+        for result in results:
+            if result.status is WriteStatus.WRITTEN:
+                _out(
+                    f"{printable(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after}"
+                )
+    counts = Counter(result.status for result in results)
+    verb = "would be written" if dry_run else "written"
+    _out(
+        f"{counts[WriteStatus.WRITTEN]:,} {verb} · {counts[WriteStatus.UNCHANGED]:,} unchanged · "
+        f"{counts[WriteStatus.SKIPPED]:,} skipped · {len(failed):,} failed"
+    )
+    for result in results:
+        if result.status is WriteStatus.SKIPPED:
+            _out(f"  skipped {printable(result.path)}: {result.reason}")
+    for line in failures([(result.path, result.reason) for result in failed]):
+        _out(line)
+    return bool(failed)
+
+
+def _list_runs(journal: Any, *, json_: bool) -> None:
+    for run in journal.runs():
+        if json_:
+            _print_json(
+                {"run": run.id, "kind": run.kind, "files": run.files, "undone": run.undone, "bytes": run.size}
+            )
+        else:
+            _out(
+                f"{run.id:>5}  {run.kind:<8} {run.files:>7,} files  {run.undone:>7,} undone  {run.size / 1e6:8.1f} MB"
+            )
+    if not json_:
+        _out(f"the journal takes {journal.size / 1e6:.1f} MB")
+
+
+def _scan_json(result: ScanResult) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "path": str(result.path),
+        "status": str(result.status),
+        "reason": result.reason,
+        "changed": result.changed,
+    }
+    if result.count > 1:
+        line["files"] = result.count
+    return line | _track_json(result.track)
+
+
+def _track_json(track: TrackRecord | None) -> dict[str, Any]:
+    estimate = track.estimate if track else None
+    mark = track.mark if track else None
+    return {
+        "audio_id": track.audio_id if track else None,
+        "duration": track.duration if track else None,
+        "zone": mark.zone if mark else None,
+        "unsure": bool(estimate and not estimate.sure),
+        "label": track.label.zone if track and track.label else None,
+        "confidence": estimate.confidence if estimate else None,
+        "probabilities": dict(zip(Zone, estimate.probabilities, strict=True)) if estimate else None,
+        "arousal": estimate.arousal if estimate else None,
+        "valence": estimate.valence if estimate else None,
+        "tempo": track.tempo if track else None,
+        "drops": list(track.drops) if track else [],
+        "model": estimate.model if estimate else None,
+        "warnings": list(track.warnings) if track else [],
+    }
+
+
+def _known(library: Library, path: Path) -> TrackRecord:
+    import os
+
+    track = library.track_of(Path(os.path.realpath(path)))
+    if track is None:
+        raise UsageError(f"{path} is not in the library: scan it first")
+    return track
+
+
+def _require(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+
+
+def _setting() -> tuple[Places, Settings]:
+    from moodzone_agent.config import Places, load_settings
+
+    places = Places.find()
+    return places, load_settings(places.settings)
+
+
+@contextmanager
+def _library(places: Places) -> Iterator[Library]:
+    from moodzone_agent.library.store import Library
+
+    with Library.open(places.library) as library:
+        yield library
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask; give --yes")
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise typer.Exit(STOPPED) from None
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _out(what: RenderableType) -> None:
+    _console().print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str))
+
+
+def _print_json(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run a command; our own errors become one line on stderr and an exit code."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except UsageError as error:
+        _complain(error, WRONG_USE)
+    except MoodZoneError as error:
+        _complain(error, SOME_FAILED)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            _complain("stopped; everything finished so far is kept", STOPPED)
+        raise
+
+
+def _complain(what: object, code: int) -> NoReturn:
+    sys.stderr.write(f"moodzone: {what}\n")
+    sys.exit(code)

@@ -1,0 +1,198 @@
+"""What people look at: tables, ribbons and summaries in the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from moodzone_agent.library.records import FileStatus, TrackRecord
+from moodzone_agent.pipeline import ScanResult
+from moodzone_agent.types import ZONES, Zone
+
+ZONE_COLOURS: Final = {Zone.YELLOW: "#e5c100", Zone.GREEN: "#2eae4f", Zone.PURPLE: "#a04be0"}
+_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+_RIBBON_AROUSAL: Final = (2.0, 7.0)
+"""Drawn lowest and highest; hardly any music lies beyond."""
+_MOST_FAILURES: Final = 50
+
+
+def zone_text(zone: Zone, *, sure: bool = True) -> Text:
+    """The zone in its colour, with a question mark where the model is unsure."""
+    return Text(f"{zone}{'' if sure else '?'}", style=f"bold {ZONE_COLOURS[zone]}")
+
+
+def ribbon_text(ribbon: NDArray[np.floating[Any]], width: int) -> Text:
+    """The track from left to right in `width` characters: height is arousal, colour the commonest zone there."""
+    text = Text()
+    if len(ribbon) == 0:
+        return text
+    for part in np.array_split(ribbon, min(width, len(ribbon))):
+        zone = ZONES[int(np.bincount(part[:, 0].astype(int), minlength=len(ZONES)).argmax())]
+        height = np.interp(part[:, 1].mean(), _RIBBON_AROUSAL, (1, len(_BLOCKS) - 1))
+        text.append(_BLOCKS[round(float(height))], style=ZONE_COLOURS[zone])
+    return text
+
+
+def minutes(seconds: float | None) -> str:
+    """m:ss."""
+    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def printable(path: Path) -> str:
+    """A path for the terminal: control characters and what isn't UTF-8 are escaped."""
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in str(path)
+    )
+
+
+def track_name(track: TrackRecord) -> str:
+    """Artist and title as tagged, else the file's name."""
+    if track.title:
+        return f"{track.artist} – {track.title}" if track.artist else track.title
+    paths = track.paths or track.away
+    return printable(Path(paths[0].name)) if paths else track.audio_id
+
+
+def track_zone(track: TrackRecord) -> Text:
+    """The zone that counts: the user's, marked so, else the model's."""
+    if track.label:
+        return zone_text(track.label.zone) + Text(" ✓ yours", style="dim")
+    return zone_text(track.estimate.zone, sure=track.estimate.sure) if track.estimate else Text("–")
+
+
+def track_table(tracks: Iterable[TrackRecord], *, ribbon_width: int = 24) -> Table:
+    """One row per track."""
+    table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
+    table.add_column("Zone", no_wrap=True, min_width=8)
+    table.add_column("Track", overflow="ellipsis", no_wrap=True, ratio=1, min_width=12)
+    for name in ("Energy", "BPM", "Length"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    table.add_column("Along the track", no_wrap=True, min_width=ribbon_width)
+    for track in tracks:
+        table.add_row(
+            track_zone(track),
+            Text(track_name(track)),
+            f"{track.estimate.arousal:.1f}" if track.estimate else "",
+            f"{track.tempo:.0f}" if track.tempo else "",
+            minutes(track.duration),
+            ribbon_text(track.ribbon, ribbon_width),
+        )
+    return table
+
+
+def track_details(track: TrackRecord) -> RenderableType:
+    """All that is known of one track."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim")
+    rows.add_column()
+    rows.add_row("Zone", track_zone(track))
+    if track.estimate:
+        estimate = track.estimate
+        shares = Text("  ").join(
+            zone_text(zone) + Text(f" {share:.0%}")
+            for zone, share in zip(ZONES, estimate.probabilities, strict=True)
+        )
+        rows.add_row("Model says", shares)
+        rows.add_row("Energy", f"{estimate.arousal:.1f} of 9 (arousal)")
+        rows.add_row("Mood", f"{estimate.valence:.1f} of 9 (valence)")
+        rows.add_row("Model", estimate.model)
+    rows.add_row("Tempo", f"{track.tempo:.1f} BPM" if track.tempo else "")
+    rows.add_row("Length", minutes(track.duration))
+    rows.add_row("Drops", ", ".join(minutes(drop) for drop in track.drops) or "none")
+    for warning in track.warnings:
+        rows.add_row("Note", Text(warning, style="yellow"))
+    for path in track.paths:
+        rows.add_row("File", Text(printable(path)))
+    for path in track.away:
+        rows.add_row("Was at", Text(printable(path)))
+    return Group(Text(track_name(track), style="bold"), Padding(ribbon_text(track.ribbon, 64), (1, 0)), rows)
+
+
+def scan_progress(console: Console) -> Progress:
+    """Tracks, tracks a minute, time left; a task's `description` is the last file."""
+    return Progress(
+        TextColumn("Rating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _TracksAMinute(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", style="dim", markup=False),
+        console=console,
+        transient=True,
+    )
+
+
+class _TracksAMinute(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed * 60:.0f} tracks/min" if task.speed else "", style="green")
+
+
+def scan_summary(results: Sequence[ScanResult]) -> RenderableType:
+    """Every file accounted for."""
+    counts: Counter[FileStatus] = Counter()
+    for result in results:
+        counts[result.status] += result.count
+    tracks = [result.track for result in results if result.track is not None]
+    new = sum(result.changed for result in results if result.status is FileStatus.OK)
+    zones = Counter(track.mark.zone for track in tracks if track.mark)
+    unsure = sum(
+        track.label is None and track.estimate is not None and not track.estimate.sure for track in tracks
+    )
+    parts: list[RenderableType] = []
+    if zones:
+        widest = max(zones.values())
+        bars = Table.grid(padding=(0, 1))
+        for zone in ZONES:
+            bar = Text(
+                "█" * max(1 if zones[zone] else 0, round(40 * zones[zone] / widest)), ZONE_COLOURS[zone]
+            )
+            bars.add_row(zone_text(zone), f"{zones[zone]:,}", bar)
+        parts.append(bars)
+    parts.append(
+        Text(
+            f"{counts[FileStatus.OK]:,} rated ({new:,} new or changed, {counts[FileStatus.OK] - new:,} unchanged; "
+            f"{unsure:,} unsure) · {counts[FileStatus.FAILED]:,} failed · {counts[FileStatus.SKIPPED]:,} skipped"
+        )
+    )
+    skipped: Counter[str] = Counter()
+    for result in results:
+        if result.status is FileStatus.SKIPPED:
+            skipped[result.reason] += result.count
+    parts.extend(
+        Text(f"  skipped {count:,}: {reason}", style="dim") for reason, count in skipped.most_common()
+    )
+    failed = [(result.path, result.reason) for result in results if result.status is FileStatus.FAILED]
+    parts.extend(failures(failed))
+    return Group(*parts)
+
+
+def failures(failed: Sequence[tuple[Path, str]]) -> list[RenderableType]:
+    """Each failed file with its reason; beyond the first fifty only their number."""
+    lines: list[RenderableType] = [
+        Text.assemble(("  failed ", "red"), printable(path), (f": {reason}", "dim"))
+        for path, reason in failed[:_MOST_FAILURES]
+    ]
+    if len(failed) > _MOST_FAILURES:
+        lines.append(Text(f"  and {len(failed) - _MOST_FAILURES:,} more; --json lists them all", style="red"))
+    return lines

@@ -1,0 +1,1 @@
+"""Synthesised dance music with known truth, and the demonstration that uses it."""

@@ -1,0 +1,103 @@
+"""Is everything in order? Each finding says what was checked, and what to do where it is not well."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+
+from exporters.journal import Journal
+from moodzone_agent.classify.bundle import load_bundle
+from moodzone_agent.config import Places, load_settings
+from moodzone_agent.errors import MoodZoneError
+from moodzone_agent.library.store import Library
+
+_LOW_SPACE = 500_000_000
+_CODECS = ("mp3", "flac", "aac", "alac", "vorbis", "opus", "pcm_s16le", "pcm_s24be")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def examine(places: Places) -> list[Finding]:
+    """Settings, model, decoders, library, journal and disk, in this order. Changes nothing."""
+    return [
+        Finding("Python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"),
+        _settings(places),
+        _model(),
+        _decoders(),
+        _library(places),
+        _journal(places),
+        _space(places),
+    ]
+
+
+def _settings(places: Places) -> Finding:
+    try:
+        load_settings(places.settings)
+    except MoodZoneError as error:
+        return Finding("Settings", ok=False, detail=str(error))
+    state = str(places.settings) if places.settings.exists() else f"the defaults (no {places.settings})"
+    return Finding("Settings", ok=True, detail=state)
+
+
+def _model() -> Finding:
+    from moodzone_agent.classify.session import ZoneModel
+
+    try:
+        bundle = load_bundle()
+        ZoneModel(bundle)
+    except MoodZoneError as error:
+        return Finding("Model", ok=False, detail=str(error))
+    return Finding("Model", ok=True, detail=f"{bundle.model_id}, checked and loaded")
+
+
+def _decoders() -> Finding:
+    import av
+
+    missing = [codec for codec in _CODECS if codec not in av.codecs_available]
+    if missing:
+        return Finding("Decoders", ok=False, detail=f"PyAV lacks {', '.join(missing)}; reinstall it with pip")
+    return Finding("Decoders", ok=True, detail="MP3, FLAC, WAV, AIFF, AAC, ALAC, Vorbis, Opus")
+
+
+def _library(places: Places) -> Finding:
+    if not places.library.exists():
+        return Finding("Library", ok=True, detail="none yet; `moodzone scan FOLDER` makes it")
+    try:
+        with Library.open(places.library, read_only=True) as library:
+            library.check()
+            count = sum(1 for _ in library.tracks())
+    except MoodZoneError as error:
+        return Finding("Library", ok=False, detail=str(error))
+    return Finding("Library", ok=True, detail=f"{count:,} tracks in {places.library}")
+
+
+def _journal(places: Places) -> Finding:
+    if not places.journal.exists():
+        return Finding("Undo journal", ok=True, detail="empty; nothing was written yet")
+    try:
+        journal = Journal(places.journal)
+        runs = journal.runs()
+        size = journal.size
+    except MoodZoneError as error:
+        return Finding("Undo journal", ok=False, detail=str(error))
+    return Finding(
+        "Undo journal", ok=True, detail=f"{len(runs):,} runs, {size / 1e6:.1f} MB in {places.journal}"
+    )
+
+
+def _space(places: Places) -> Finding:
+    folder = next(parent for parent in places.library.parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    return Finding(
+        "Disk",
+        ok=free > _LOW_SPACE,
+        detail=f"{free / 1e9:.1f} GB free at {folder}" + ("" if free > _LOW_SPACE else "; make some room"),
+    )

@@ -1,0 +1,244 @@
+"""A scan: from folders to a zone for every track in the library.
+
+    walk ── plan ── worker pool (decode, identity, features) ── model ── library ── one result per file
+
+Only `scan` writes to the library, and only from the process that opened it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from exporters.tags.edit import TagField, read_state
+from moodzone_agent.audio.container import HEAD_BYTES, sniff
+from moodzone_agent.classify.pool import pool, ribbon
+from moodzone_agent.classify.session import ZoneModel
+from moodzone_agent.errors import FileChangedError, FileError, TagError
+from moodzone_agent.features.spec import FEATURES_VERSION
+from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord
+from moodzone_agent.library.store import Library
+from moodzone_agent.walk import Found, Skipped, Unreadable, walk
+from moodzone_agent.workers import AnalysisPool, Outcome, Task
+
+_TAGS_STALE_NS: Final = 24 * 3600 * 10**9
+"""Where no change time tells of edits that kept size and date, tags are read again after a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What came of one file."""
+
+    path: Path
+    status: FileStatus
+    """OK, FAILED or SKIPPED."""
+    reason: str = ""
+    """Why it failed or was skipped."""
+    count: int = 1
+    """Files it stands for; more than 1 only where many were skipped together."""
+    changed: bool = False
+    """Whether anything about it was learned in this scan."""
+    track: TrackRecord | None = None
+    """What the library knows of its recording, if OK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a scan will do, told before it begins."""
+
+    files: int
+    """All that were looked at."""
+    to_read: int
+    bytes_to_read: int
+
+
+def scan(
+    roots: Iterable[Path],
+    library: Library,
+    model: ZoneModel,
+    *,
+    jobs: int,
+    field: TagField = TagField.COMMENT,
+    on_plan: Callable[[Plan], None] = lambda _: None,
+) -> Iterator[ScanResult]:
+    """Bring the library up to date with the folders; yields a result for every file, the quick ones first.
+
+    A file whose stamp is as it was isn't opened. One that changed or is new has its tags read, then, if its
+    audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
+    changes; an error of the disk says nothing about the file, so that one is tried again each time.
+    """
+    rate_stored(library, model)
+    absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
+    scanning = _Scan(library, model, field)
+    quick = [result for root in absolute for result in scanning.look_at(root)]
+    on_plan(Plan(scanning.files, len(scanning.tasks), sum(task.size for task in scanning.tasks)))
+    yield from quick
+    if scanning.tasks:
+        durations = (duration for _, _, duration in library.known_audio(FEATURES_VERSION))
+        with AnalysisPool(min(jobs, len(scanning.tasks)), durations) as workers:
+            while scanning.tasks:
+                for outcome in workers.run(scanning.tasks):
+                    yield from scanning.take(outcome)
+                scanning.next_round()
+    for root in absolute:
+        library.mark_missing(root, scanning.seen, scanning.unreadable)
+
+
+def rate_stored(library: Library, model: ZoneModel) -> int:
+    """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number."""
+    count = 0
+    for audio_id, windows, _ in list(library.tracks_to_rate(model.model_id, FEATURES_VERSION)):
+        analysis = library.analysis(audio_id, FEATURES_VERSION)
+        if analysis is not None and len(windows):
+            _rate(library, model, analysis)
+            count += 1
+    return count
+
+
+def _rate(library: Library, model: ZoneModel, analysis: Analysis) -> None:
+    windows = model.rate(analysis.windows)
+    estimate = pool(windows, sure_from=model.bundle.sure_from, model=model.model_id)
+    library.put_estimate(analysis.audio_id, estimate, ribbon(windows, analysis.duration))
+
+
+class _Scan:
+    """The state of one scan."""
+
+    def __init__(self, library: Library, model: ZoneModel, field: TagField) -> None:
+        self._library = library
+        self._model = model
+        self._field = field
+        self.files = 0
+        self.tasks: deque[Task] = deque()
+        """To be read now; grows when a file that was only identified turns out to be new."""
+        self._postponed: deque[Task] = deque()
+        """Of the same size as one that is read now: perhaps a copy of it, so they wait until its identity is known."""
+        self._records: dict[Path, FileRecord] = {}
+        """What to store of each file being read, but for its outcome."""
+        self._sizes = {size for _, size, _ in library.known_audio(FEATURES_VERSION)}
+        self._sizes_in_round: set[int] = set()
+        self.seen: set[Path] = set()
+        self.unreadable: list[Path] = []
+
+    def look_at(self, root: Path) -> Iterator[ScanResult]:
+        """Walk a folder: results for what needs no reading; the rest becomes tasks."""
+        known = {record.path: record for record in self._library.files_under(root)}
+        for item in walk(root):
+            match item:
+                case Unreadable(path=path, reason=reason):
+                    self.unreadable.append(path)
+                    yield ScanResult(path, FileStatus.FAILED, reason)
+                case Skipped(path=path, why=why, count=count):
+                    yield ScanResult(path, FileStatus.SKIPPED, str(why), count)
+                case Found(path=path) if path not in self.seen:
+                    self.seen.add(path)
+                    self.files += 1
+                    result = self._look_at_file(item, known.get(path))
+                    if result is not None:
+                        yield result
+
+    def _look_at_file(self, found: Found, known: FileRecord | None) -> ScanResult | None:
+        stamp = Stamp.of(found.stat)
+        if known is not None and known.stamp == stamp and known.status is not FileStatus.MISSING:
+            return self._unchanged(known) or self._schedule(found, known)
+        if known is not None and known.stamp == stamp and known.audio_id is not None:
+            known = replace(known, status=FileStatus.OK)
+            self._library.put_file(known)
+            return self._unchanged(known) or self._schedule(found, known)
+        return self._schedule(found, known)
+
+    def _unchanged(self, known: FileRecord) -> ScanResult | None:
+        """The stored result, or None if the file must be read after all."""
+        if known.status is not FileStatus.OK:
+            return ScanResult(known.path, known.status, known.reason)
+        if known.audio_id is None or not self._library.has_features(known.audio_id, FEATURES_VERSION):
+            return None
+        changed = False
+        if known.stamp.ctime_ns == 0 and time.time_ns() - known.tags_checked_ns > _TAGS_STALE_NS:
+            fresh = self._with_tags(known)
+            changed = fresh.tag_hash != known.tag_hash
+            self._library.put_file(fresh)
+        return self._ok(known.path, changed=changed)
+
+    def _schedule(self, found: Found, known: FileRecord | None) -> ScanResult | None:
+        path, stamp = found.path, Stamp.of(found.stat)
+        record = FileRecord(path, stamp, FileStatus.OK)
+        try:
+            if found.sniff and not _is_music(path):
+                record = replace(record, status=FileStatus.SKIPPED, reason="not a music file")
+                self._library.put_file(record)
+                return ScanResult(path, record.status, record.reason)
+            self._records[path] = self._with_tags(record)
+        except OSError as error:
+            return ScanResult(path, FileStatus.FAILED, _disk(error))
+        known_audio = known is not None and known.audio_id is not None
+        task = Task(path, stamp.size, identify_first=known_audio or stamp.size in self._sizes)
+        if not task.identify_first and stamp.size in self._sizes_in_round:
+            self._postponed.append(replace(task, identify_first=True))
+        else:
+            self._sizes_in_round.add(stamp.size)
+            self.tasks.append(task)
+        return None
+
+    def next_round(self) -> None:
+        """What waited for the identity of another."""
+        self.tasks.extend(self._postponed)
+        self._postponed.clear()
+
+    def take(self, outcome: Outcome) -> Iterator[ScanResult]:
+        """Store what came of a task."""
+        path = outcome.task.path
+        match outcome.result:
+            case Analysis() as analysis:
+                with self._library.transaction():
+                    self._library.put_analysis(analysis)
+                    _rate(self._library, self._model, analysis)
+                    self._library.put_file(replace(self._records.pop(path), audio_id=analysis.audio_id))
+                yield self._ok(path, changed=True)
+            case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
+                self._library.put_file(replace(self._records.pop(path), audio_id=audio_id))
+                yield self._ok(path, changed=True)
+            case str():
+                self.tasks.append(replace(outcome.task, identify_first=False, analyse_always=True))
+            case None:
+                yield self._failed(path, outcome.error)
+
+    def _failed(self, path: Path, error: FileError | OSError | None) -> ScanResult:
+        record = self._records.pop(path)
+        if isinstance(error, OSError):
+            return ScanResult(path, FileStatus.FAILED, _disk(error))
+        reason = str(error)
+        if not isinstance(error, FileChangedError):
+            self._library.put_file(replace(record, status=FileStatus.FAILED, reason=reason))
+        return ScanResult(path, FileStatus.FAILED, reason, changed=True)
+
+    def _with_tags(self, record: FileRecord) -> FileRecord:
+        """The record with what the tags say; tags that can't be read don't keep a track from being rated."""
+        try:
+            state = read_state(record.path, field=self._field)
+        except TagError:
+            return replace(record, tags_checked_ns=time.time_ns())
+        return replace(
+            record,
+            tag_hash=state.tag_hash,
+            artist=state.artist,
+            title=state.title,
+            tags_checked_ns=time.time_ns(),
+        )
+
+    def _ok(self, path: Path, *, changed: bool) -> ScanResult:
+        return ScanResult(path, FileStatus.OK, changed=changed, track=self._library.track_of(path))
+
+
+def _is_music(path: Path) -> bool:
+    with path.open("rb") as file:
+        return sniff(file.read(HEAD_BYTES)) is not None
+
+
+def _disk(error: OSError) -> str:
+    return f"could not be read from the disk ({error.strerror or error})"
