@@ -128,7 +128,7 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _copy(source: Path, temp: Path) -> tuple[os.stat_result, str]:
-    """Copy the file's bytes to a new file; returns the status and SHA-256 of what was copied."""
+    """Copy the file's bytes to a new file; returns the status before, and the SHA-256 of what was copied."""
     digest = hashlib.sha256()
     create = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with source.open("rb", buffering=0) as original, os.fdopen(os.open(temp, create, 0o600), "wb") as copy:
@@ -136,23 +136,14 @@ def _copy(source: Path, temp: Path) -> tuple[os.stat_result, str]:
         while block := original.read(BLOCK):
             digest.update(block)
             copy.write(block)
-        if not _same(status, os.fstat(original.fileno())):
-            raise _changed()
     return status, digest.hexdigest()
 
 
 def _check_unchanged(path: Path, status: os.stat_result, sha256: str) -> None:
-    """The hash finds what clocks do not tell, the status comes last because it is quick."""
-    if hash_file(path) != sha256 or not _same(status, path.stat()):
-        raise _changed()
+    """The hash finds what coarse clocks do not tell; the status comes last because it is quick."""
 
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
     def state(status: os.stat_result) -> tuple[int, ...]:
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_nlink
 
-    return state(one) == state(other)
-
-
-def _changed() -> FileChangedError:
-    return FileChangedError("another program changed it meanwhile; run again when that is done")
+    if hash_file(path) != sha256 or state(status) != state(path.stat()):
+        raise FileChangedError("another program changed it meanwhile; run again when that is done")

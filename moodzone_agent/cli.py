@@ -6,23 +6,27 @@ stopped. Heavy imports are inside the commands, so that ``--help`` answers at on
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent.errors import MoodZoneError, UsageError
-from moodzone_agent.types import LabelOrigin, Zone
+from moodzone_agent.errors import JournalError, MoodZoneError, UsageError
+from moodzone_agent.types import LabelOrigin, MarkState, Zone
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from exporters.journal import Journal
+    from exporters.undo import UndoResult
     from moodzone_agent.config import Places, Settings
     from moodzone_agent.library.records import TrackRecord
     from moodzone_agent.library.store import Library
@@ -36,7 +40,10 @@ STOPPED: Final = 3
 
 _INTERRUPTED: Final = 130
 """Typer's exit code for Ctrl-C."""
+_KEPT: Final = "stopped; everything finished so far is kept"
 _PREVIEWED: Final = 5
+_WIDE: Final = 100
+"""Columns of a terminal with room for longer ribbons."""
 _CONSENT: Final = "consent to write tags"
 
 app = typer.Typer(
@@ -116,12 +123,16 @@ def write(
     """Write zones into the tags of scanned files."""
     del to  # tags are the only target yet
     places, settings = _setting()
-    if not paths and not all_:
+    if bool(paths) == all_:
         raise UsageError("name the folders or files to write, or give --all for the whole library")
     _require(paths or [])
-    with _library(places) as library:
-        chosen = None if all_ else paths
-        failed = _write(library, places, settings, chosen, dry_run=dry_run, json_=json_, yes=yes, again=again)
+    with _library(places, must_exist=True) as library:
+        for path in paths or []:
+            if not any(library.files_under(path)):
+                raise UsageError(f"{_shown(path)} holds nothing that was scanned: `moodzone scan` it first")
+        failed = _write(
+            library, places, settings, paths or None, dry_run=dry_run, json_=json_, yes=yes, again=again
+        )
     raise typer.Exit(SOME_FAILED if failed else DONE)
 
 
@@ -136,7 +147,6 @@ def undo(
     """Take a run back: byte for byte where nobody has touched the file since, elsewhere only what is still ours."""
     from exporters.journal import Journal
     from exporters.undo import Outcome
-    from moodzone_agent.console import failures, printable
     from moodzone_agent.writing import undo_run
 
     places, settings = _setting()
@@ -149,18 +159,8 @@ def undo(
     if json_:
         for result in results:
             _print_json({"path": str(result.path), "outcome": result.outcome, "reason": result.reason})
-    elif not results:
-        _out("nothing to undo")
     else:
-        for outcome in Outcome:
-            some = [result for result in results if result.outcome is outcome]
-            if some:
-                _out(f"{len(some):,} {outcome}")
-        for result in results:
-            if result.outcome is Outcome.TAKEN_OUT:
-                _out(f"  edited since, so only our marks were taken out: {printable(result.path)}")
-        for line in failures([(r.path, r.reason) for r in results if r.outcome is Outcome.FAILED]):
-            _out(line)
+        _report_undo(results)
     raise typer.Exit(SOME_FAILED if any(r.outcome is Outcome.FAILED for r in results) else DONE)
 
 
@@ -168,6 +168,9 @@ def undo(
 def remove(
     dry_run: DryRun = False,
     labels: Annotated[Path | None, typer.Option(help="Save your labels to this CSV file first.")] = None,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="Finish even if files with marks are not there.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Leave no trace: everything ours out of all files, then library, journal and settings deleted."""
@@ -175,22 +178,20 @@ def remove(
 
     places, settings = _setting()
     with _library(places) as library:
-        count = len(library.labels())
-        if labels is not None and not dry_run:
-            save_labels(library, labels)
-            _out(f"labels saved to {labels}")
-        elif count and not dry_run and not yes:
-            raise UsageError("you gave labels; save them with --labels FILE, or give --yes to lose them")
-        if (
-            not dry_run
-            and not yes
-            and not _confirm("Take MoodZone's marks out of all files and delete its library?")
-        ):
-            raise typer.Exit(STOPPED)
-        results = remove_everything(library, places, settings, dry_run=dry_run)
-    failed = _report_writes(results, dry_run=dry_run, json_=False)
+        if not dry_run:
+            if labels is not None:
+                save_labels(library, labels)
+                _out(f"labels saved to {_shown(labels)}")
+            elif not yes and any(library.tracks(labelled=True)):
+                raise UsageError("you gave labels; save them with --labels FILE, or give --yes to lose them")
+            if not yes and not _confirm("Take MoodZone's marks out of all files and delete its library?"):
+                raise typer.Exit(STOPPED)
+        results = remove_everything(library, places, settings, dry_run=dry_run, forget_missing=forget_missing)
+    failed = _report_writes(results, done="would be freed of marks" if dry_run else "freed of marks")
     if failed:
-        _out("library, journal and settings were kept, since some files still hold marks; run remove again")
+        _out("library, journal and settings are kept until no file holds a mark; then run remove again")
+    elif not dry_run:
+        _out("library, journal and settings are deleted; `pip uninstall moodzone` removes the program")
     raise typer.Exit(SOME_FAILED if failed else DONE)
 
 
@@ -200,7 +201,7 @@ def show(path: Annotated[Path, typer.Argument(help="A file that was scanned.")],
     from moodzone_agent.console import track_details
 
     places, _ = _setting()
-    with _library(places) as library:
+    with _library(places, must_exist=True) as library:
         track = _known(library, path)
     if json_:
         _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
@@ -218,13 +219,16 @@ def list_tracks(
     from moodzone_agent.console import track_table
 
     places, _ = _setting()
-    with _library(places) as library:
+    with _library(places, must_exist=True) as library:
         tracks = [track for track in library.tracks(zone=zone, unsure=unsure or None) if track.mark]
     if json_:
         for track in tracks:
             _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
+    elif tracks:
+        console = _console()
+        console.print(track_table(tracks, ribbon_width=24 if console.width >= _WIDE else 16))
     else:
-        _out(track_table(tracks))
+        _out("no such tracks")
 
 
 @app.command()
@@ -247,14 +251,14 @@ def label(
         raise UsageError(f"{word!r} is not a zone: end with yellow, green, purple or none")
     if not names:
         raise UsageError("name at least one file before the zone")
-    with _library(places) as library, library.transaction():
+    with _library(places, must_exist=True) as library, library.transaction():
         for name in names:
             track = _known(library, Path(name))
             now = time.time_ns()
             if confirm:
                 mark = track.mark
                 if mark is None:
-                    raise UsageError(f"{name} has no zone to confirm")
+                    raise UsageError(f"{_shown(Path(name))} has no zone to confirm")
                 library.add_label(Label(track.audio_id, mark.zone, LabelOrigin.CONFIRMED, "cli", now))
             elif word.upper() == "NONE":
                 library.retract_label(track.audio_id, "cli", now)
@@ -266,9 +270,9 @@ def label(
                     else LabelOrigin.CONFIRMED
                 )
                 library.add_label(Label(track.audio_id, zone, origin, "cli", now))
-    _out(
-        f"{len(names):,} {'track' if len(names) == 1 else 'tracks'} labelled; `moodzone write` puts it into the tags"
-    )
+    tracks = f"{len(names):,} {'track' if len(names) == 1 else 'tracks'}"
+    done = "labelled" if confirm or word.upper() != "NONE" else "back to what the model says"
+    _out(f"{tracks} {done}; `moodzone write` puts it into the tags")
 
 
 @app.command()
@@ -287,6 +291,8 @@ def demo(
 @app.command()
 def doctor(json_: Json = False) -> None:
     """Check that everything MoodZone needs is in order, and say what to do where it isn't."""
+    from rich.text import Text
+
     from moodzone_agent.config import Places
     from moodzone_agent.doctor import examine
 
@@ -295,8 +301,8 @@ def doctor(json_: Json = False) -> None:
         if json_:
             _print_json({"check": finding.check, "ok": finding.ok, "detail": finding.detail})
         else:
-            mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
-            _console().print(mark, f"{finding.check}:", finding.detail, highlight=False, soft_wrap=True)
+            mark = ("✓", "green") if finding.ok else ("✗", "red")
+            _out(Text.assemble(mark, f" {finding.check}: {finding.detail}"))
     raise typer.Exit(DONE if all(finding.ok for finding in findings) else SOME_FAILED)
 
 
@@ -317,14 +323,16 @@ def _scan(library: Library, settings: Settings, paths: list[Path], *, jobs: int,
         def on_plan(plan: Plan) -> None:
             progress.update(task, total=plan.to_read)
 
-        for result in scan(
+        scanning = scan(
             paths, library, model, jobs=jobs or default_jobs(), field=settings.tags.field, on_plan=on_plan
-        ):
-            results.append(result)
-            if result.changed:
-                progress.update(task, advance=1, description=printable(Path(result.path.name))[:40])
-            if json_:
-                _print_json(_scan_json(result))
+        )
+        with closing(scanning):
+            for result in scanning:
+                results.append(result)
+                if result.changed:
+                    progress.update(task, advance=1, description=printable(Path(result.path.name))[:40])
+                if json_:
+                    _print_json(_scan_json(result))
     if not json_:
         _out(scan_summary(results))
     return any(result.status is FileStatus.FAILED for result in results)
@@ -353,27 +361,39 @@ def _write(
 ) -> bool:
     """Write zones into tags, after asking the first time; True if some files failed."""
     from exporters.journal import Journal
-    from moodzone_agent.writing import Wanted, preview, wanted, write_mark
+    from moodzone_agent.writing import WriteResult, preview, wanted, write_mark
 
-    chosen = list(wanted(library, paths, again=again))
-    wants = [item for item in chosen if isinstance(item, Wanted)]
-    results = [item for item in chosen if not isinstance(item, Wanted)]
+    results: list[WriteResult] = []
+
+    def tell(result: WriteResult) -> None:
+        results.append(result)
+        if json_:
+            _print_json(_write_json(result, dry_run=dry_run))
+
+    wants: list[Wanted] = []
+    for item in wanted(library, paths, again=again):
+        if isinstance(item, WriteResult):
+            tell(item)
+        else:
+            wants.append(item)
     if dry_run:
-        results += [preview(want, library, settings.tags.field) for want in wants]
-        return _report_writes(results, dry_run=True, json_=json_)
-    if wants and not (yes or json_) and not _consents(library, settings, wants):
-        raise typer.Exit(STOPPED)
-    if wants:
+        for want in wants:
+            tell(preview(want, library, settings.tags.field))
+    elif wants:
+        if not (yes or json_ or _consents(library, settings, wants)):
+            raise typer.Exit(STOPPED)
         journal = Journal(places.journal)
-        journal.recover()
         with journal.start("write") as run, _write_progress(len(wants)) as advance:
             for want in wants:
-                results.append(write_mark(want, library, run, settings.tags))
+                tell(write_mark(want, library, run, settings.tags))
                 advance()
-        journal.prune(
-            keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
-        )
-    return _report_writes(results, dry_run=False, json_=json_)
+        with suppress(JournalError):  # another process writes by now, and will do it
+            journal.prune(
+                keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
+            )
+    if json_:
+        return _any_failed(results)
+    return _report_writes(results, done="would be written" if dry_run else "written", show=dry_run)
 
 
 @contextmanager
@@ -387,24 +407,20 @@ def _write_progress(total: int) -> Iterator[Any]:
 
 def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool:
     """Ask before the first write to a library, where there is somebody to ask."""
-    from moodzone_agent.console import printable
     from moodzone_agent.writing import WriteStatus, preview
 
     if library.meta(_CONSENT) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    shown = 0
-    for want in wants:
-        result = preview(want, library, settings.tags.field)
-        if result.status is WriteStatus.WRITTEN:
-            _out(
-                f"{printable(want.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after}"
-            )
-            shown += 1
-        if shown == _PREVIEWED:
-            break
-    size = sum(want.path.stat().st_size for want in wants if want.path.exists())
+    previews = (preview(want, library, settings.tags.field) for want in wants)
+    shown = list(islice((item for item in previews if item.status is WriteStatus.WRITTEN), _PREVIEWED))
+    if not shown:
+        return True
+    for item in shown:
+        _show_difference(item)
+    records = (library.file(want.path) for want in wants)
+    size = decimal(sum(record.stamp.size for record in records if record))
     _out(
-        f"{len(wants):,} files, {size / 1e9:.1f} GB. Everything else in them stays; `moodzone undo` takes it back."
+        f"Up to {len(wants):,} files of {size} together. All else in them stays; `moodzone undo` takes it back."
     )
     if not _confirm("Write the zones into these files?"):
         return False
@@ -412,72 +428,116 @@ def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool
     return True
 
 
-def _report_writes(results: list[WriteResult], *, dry_run: bool, json_: bool) -> bool:
-    """Print what was (or would be) written; True if some failed."""
-    from collections import Counter
+def _show_difference(result: WriteResult) -> None:
+    _out(
+        f"{_shown(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after or '(empty)'}"
+    )
 
-    from moodzone_agent.console import failures, printable
+
+def _any_failed(results: list[WriteResult]) -> bool:
     from moodzone_agent.writing import WriteStatus
 
-    failed = [result for result in results if result.status is WriteStatus.FAILED]
-    if json_:
-        for result in results:
-            _print_json(
-                {
-                    "path": str(result.path),
-                    "write": "would be written"
-                    if dry_run and result.status is WriteStatus.WRITTEN
-                    else result.status,
-                    "reason": result.reason,
-                    "before": result.before,
-                    "after": result.after,
-                }
-            )
-        return bool(failed)
-    if dry_run:
+    return any(result.status is WriteStatus.FAILED for result in results)
+
+
+def _report_writes(results: list[WriteResult], *, done: str, show: bool = False) -> bool:
+    """Print what became of files, if wanted with their texts before and after; True if some failed."""
+    from collections import Counter
+
+    from moodzone_agent.console import failures, skips
+    from moodzone_agent.writing import WriteStatus
+
+    if show:
         for result in results:
             if result.status is WriteStatus.WRITTEN:
-                _out(
-                    f"{printable(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after}"
-                )
+                _show_difference(result)
     counts = Counter(result.status for result in results)
-    verb = "would be written" if dry_run else "written"
     _out(
-        f"{counts[WriteStatus.WRITTEN]:,} {verb} · {counts[WriteStatus.UNCHANGED]:,} unchanged · "
-        f"{counts[WriteStatus.SKIPPED]:,} skipped · {len(failed):,} failed"
+        f"{counts[WriteStatus.WRITTEN]:,} {done} · {counts[WriteStatus.UNCHANGED]:,} unchanged · "
+        f"{counts[WriteStatus.SKIPPED]:,} skipped · {counts[WriteStatus.FAILED]:,} failed"
     )
-    for result in results:
-        if result.status is WriteStatus.SKIPPED:
-            _out(f"  skipped {printable(result.path)}: {result.reason}")
-    for line in failures([(result.path, result.reason) for result in failed]):
+    for line in (
+        *skips((result.path, result.reason) for result in results if result.status is WriteStatus.SKIPPED),
+        *failures((result.path, result.reason) for result in results if result.status is WriteStatus.FAILED),
+    ):
         _out(line)
-    return bool(failed)
+    return _any_failed(results)
 
 
-def _list_runs(journal: Any, *, json_: bool) -> None:
-    for run in journal.runs():
+def _report_undo(results: list[UndoResult]) -> None:
+    from collections import Counter
+
+    from exporters.undo import Outcome
+    from moodzone_agent.console import failures
+
+    if not results:
+        _out("nothing to undo")
+        return
+    counts = Counter(result.outcome for result in results)
+    for outcome, words in (
+        (Outcome.RESTORED, "restored byte for byte"),
+        (Outcome.TAKEN_OUT, "were edited since; only our marks were taken out"),
+        (Outcome.ALREADY, "held nothing of ours any more"),
+        (Outcome.FAILED, "failed; run undo again, or `moodzone undo --list` for other runs"),
+    ):
+        if counts[outcome]:
+            _out(f"{counts[outcome]:,} {words}")
+        if outcome is Outcome.TAKEN_OUT:
+            for result in results:
+                if result.outcome is outcome:
+                    _out(f"  {_shown(result.path)}")
+    for line in failures((r.path, r.reason) for r in results if r.outcome is Outcome.FAILED):
+        _out(line)
+
+
+def _list_runs(journal: Journal, *, json_: bool) -> None:
+    from rich.filesize import decimal
+
+    runs = journal.runs()
+    for run in runs:
         if json_:
             _print_json(
-                {"run": run.id, "kind": run.kind, "files": run.files, "undone": run.undone, "bytes": run.size}
+                {
+                    "run": run.id,
+                    "kind": run.kind,
+                    "time": run.when.isoformat(),
+                    "files": run.files,
+                    "undone": run.undone,
+                    "bytes": run.size,
+                }
             )
         else:
             _out(
-                f"{run.id:>5}  {run.kind:<8} {run.files:>7,} files  {run.undone:>7,} undone  {run.size / 1e6:8.1f} MB"
+                f"{run.id:>5}  {run.when.astimezone():%Y-%m-%d %H:%M}  {run.kind:<7}"
+                f"{run.files:>7,} files {run.undone:>7,} undone  {decimal(run.size):>9}"
             )
     if not json_:
-        _out(f"the journal takes {journal.size / 1e6:.1f} MB")
+        _out(
+            f"{len(runs):,} runs; the journal takes {decimal(journal.size)}"
+            if runs
+            else "nothing was written yet"
+        )
 
 
 def _scan_json(result: ScanResult) -> dict[str, Any]:
     line: dict[str, Any] = {
         "path": str(result.path),
-        "status": str(result.status),
-        "reason": result.reason,
+        "status": result.status,
+        "reason": result.reason if result.count == 1 else f"{result.count} files: {result.reason}",
         "changed": result.changed,
     }
-    if result.count > 1:
-        line["files"] = result.count
     return line | _track_json(result.track)
+
+
+def _write_json(result: WriteResult, *, dry_run: bool) -> dict[str, Any]:
+    would = dry_run and result.status == "written"
+    return {
+        "path": str(result.path),
+        "write": "would be written" if would else result.status,
+        "reason": result.reason,
+        "before": result.before,
+        "after": result.after,
+    }
 
 
 def _track_json(track: TrackRecord | None) -> dict[str, Any]:
@@ -487,7 +547,7 @@ def _track_json(track: TrackRecord | None) -> dict[str, Any]:
         "audio_id": track.audio_id if track else None,
         "duration": track.duration if track else None,
         "zone": mark.zone if mark else None,
-        "unsure": bool(estimate and not estimate.sure),
+        "unsure": bool(mark and mark.state is MarkState.UNSURE),
         "label": track.label.zone if track and track.label else None,
         "confidence": estimate.confidence if estimate else None,
         "probabilities": dict(zip(Zone, estimate.probabilities, strict=True)) if estimate else None,
@@ -501,18 +561,28 @@ def _track_json(track: TrackRecord | None) -> dict[str, Any]:
 
 
 def _known(library: Library, path: Path) -> TrackRecord:
-    import os
-
-    track = library.track_of(Path(os.path.realpath(path)))
-    if track is None:
-        raise UsageError(f"{path} is not in the library: scan it first")
-    return track
+    real = Path(os.path.realpath(path))
+    track = library.track_of(real)
+    if track is not None:
+        return track
+    record = library.file(real)
+    if record is not None:
+        raise UsageError(f"{_shown(path)} has no zone: {record.reason}")
+    if real.is_dir():
+        raise UsageError(f"{_shown(path)} is a folder: name files in it")
+    raise UsageError(f"{_shown(path)} is not in the library: scan it first")
 
 
 def _require(paths: list[Path]) -> None:
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path} does not exist")
+        if not os.path.lexists(path):
+            raise UsageError(f"{_shown(path)} does not exist")
+
+
+def _shown(path: Path) -> str:
+    from moodzone_agent.console import printable
+
+    return printable(path)
 
 
 def _setting() -> tuple[Places, Settings]:
@@ -523,9 +593,11 @@ def _setting() -> tuple[Places, Settings]:
 
 
 @contextmanager
-def _library(places: Places) -> Iterator[Library]:
+def _library(places: Places, *, must_exist: bool = False) -> Iterator[Library]:
     from moodzone_agent.library.store import Library
 
+    if must_exist and not places.library.exists():
+        raise UsageError("there is no library yet: `moodzone scan FOLDER` makes it")
     with Library.open(places.library) as library:
         yield library
 
@@ -546,7 +618,8 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _out(what: RenderableType) -> None:
-    _console().print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str))
+    """Print without breaking lines, so that paths can be copied and searched."""
+    _console().print(what, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_json(line: dict[str, Any]) -> None:
@@ -557,15 +630,19 @@ def _print_json(line: dict[str, Any]) -> None:
 def main() -> None:
     """Run a command; our own errors become one line on stderr and an exit code."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # blocks and dashes, in a pipe that knows no Unicode
     try:
-        app()
+        app(prog_name="moodzone")
     except UsageError as error:
         _complain(error, WRONG_USE)
     except MoodZoneError as error:
         _complain(error, SOME_FAILED)
+    except KeyboardInterrupt:
+        _complain(_KEPT, STOPPED)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
-            _complain("stopped; everything finished so far is kept", STOPPED)
+            _complain(_KEPT, STOPPED)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -94,7 +95,8 @@ def _filled(kind: type[Any], table: dict[str, Any], path: Path, prefix: str) -> 
     for name, value in table.items():
         key = f"{prefix}{name}"
         if name not in known:
-            raise UsageError(f"{path}: there is no setting {key}; known here: {', '.join(known)}")
+            where = f"[{prefix.removesuffix('.')}]" if prefix else "the file"
+            raise UsageError(f"{path}: there is no setting {key}; {where} may hold {', '.join(known)}")
         values[name] = _checked(known[name], value, path, key)
     return kind(**values)
 
@@ -107,12 +109,12 @@ def _checked(default: Any, value: Any, path: Path, key: str) -> Any:
     if isinstance(default, StrEnum):
         choices = [str(choice) for choice in type(default)]
         if value not in choices:
-            raise UsageError(f"{path}: {key} must be one of {', '.join(choices)}")
+            raise UsageError(f"{path}: {key} must be one of {', '.join(choices)}, not {value!r}")
         return type(default)(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UsageError(f"{path}: {key} must be a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UsageError(f"{path}: {key} must be a number, not {value!r}")
     if isinstance(default, int):
         if int(value) != value or value < 0:
-            raise UsageError(f"{path}: {key} must be a whole number, 0 or more")
+            raise UsageError(f"{path}: {key} must be a whole number, 0 or more, not {value!r}")
         return int(value)
     return float(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,17 @@ from rich.table import Table
 from rich.text import Text
 
 from moodzone_agent.library.records import FileStatus, TrackRecord
-from moodzone_agent.pipeline import ScanResult
 from moodzone_agent.types import ZONES, Zone
+
+if TYPE_CHECKING:
+    from moodzone_agent.pipeline import ScanResult
 
 ZONE_COLOURS: Final = {Zone.YELLOW: "#e5c100", Zone.GREEN: "#2eae4f", Zone.PURPLE: "#a04be0"}
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _RIBBON_AROUSAL: Final = (2.0, 7.0)
 """Drawn lowest and highest; hardly any music lies beyond."""
-_MOST_FAILURES: Final = 50
+_MOST_NAMED: Final = 50
+_MOST_SKIPPED_NAMED: Final = 10
 
 
 def zone_text(zone: Zone, *, sure: bool = True) -> Text:
@@ -92,7 +95,7 @@ def track_table(tracks: Iterable[TrackRecord], *, ribbon_width: int = 24) -> Tab
     for track in tracks:
         table.add_row(
             track_zone(track),
-            Text(track_name(track)),
+            Text(track_name(track)) if track.paths else Text(f"{track_name(track)} (not there)", style="dim"),
             f"{track.estimate.arousal:.1f}" if track.estimate else "",
             f"{track.tempo:.0f}" if track.tempo else "",
             minutes(track.duration),
@@ -169,30 +172,48 @@ def scan_summary(results: Sequence[ScanResult]) -> RenderableType:
             )
             bars.add_row(zone_text(zone), f"{zones[zone]:,}", bar)
         parts.append(bars)
+    rated, failed, skipped = (
+        counts[status] for status in (FileStatus.OK, FileStatus.FAILED, FileStatus.SKIPPED)
+    )
     parts.append(
         Text(
-            f"{counts[FileStatus.OK]:,} rated ({new:,} new or changed, {counts[FileStatus.OK] - new:,} unchanged; "
-            f"{unsure:,} unsure) · {counts[FileStatus.FAILED]:,} failed · {counts[FileStatus.SKIPPED]:,} skipped"
+            f"{counts.total():,} files: {rated:,} rated, {failed:,} failed, {skipped:,} skipped\n"
+            f"  rated {new:,} new or changed, {rated - new:,} unchanged; the model is unsure of {unsure:,}"
         )
     )
-    skipped: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for result in results:
         if result.status is FileStatus.SKIPPED:
-            skipped[result.reason] += result.count
+            reasons[result.reason] += result.count
     parts.extend(
-        Text(f"  skipped {count:,}: {reason}", style="dim") for reason, count in skipped.most_common()
+        Text(f"  skipped {count:,}: {reason}", style="dim") for reason, count in reasons.most_common()
     )
-    failed = [(result.path, result.reason) for result in results if result.status is FileStatus.FAILED]
-    parts.extend(failures(failed))
+    parts.extend(failures((r.path, r.reason) for r in results if r.status is FileStatus.FAILED))
     return Group(*parts)
 
 
-def failures(failed: Sequence[tuple[Path, str]]) -> list[RenderableType]:
+def failures(failed: Iterable[tuple[Path, str]]) -> list[RenderableType]:
     """Each failed file with its reason; beyond the first fifty only their number."""
-    lines: list[RenderableType] = [
-        Text.assemble(("  failed ", "red"), printable(path), (f": {reason}", "dim"))
-        for path, reason in failed[:_MOST_FAILURES]
-    ]
-    if len(failed) > _MOST_FAILURES:
-        lines.append(Text(f"  and {len(failed) - _MOST_FAILURES:,} more; --json lists them all", style="red"))
+    files = list(failed)
+    lines = [_named("failed", "red", path, reason) for path, reason in files[:_MOST_NAMED]]
+    if len(files) > _MOST_NAMED:
+        lines.append(Text(f"  failed {len(files) - _MOST_NAMED:,} more; --json lists them all", style="red"))
     return lines
+
+
+def skips(skipped: Iterable[tuple[Path, str]]) -> list[RenderableType]:
+    """Each skipped file with its reason; of more than ten with one reason only their number."""
+    by_reason: defaultdict[str, list[Path]] = defaultdict(list)
+    for path, reason in skipped:
+        by_reason[reason].append(path)
+    lines: list[RenderableType] = []
+    for reason, paths in by_reason.items():
+        if len(paths) > _MOST_SKIPPED_NAMED:
+            lines.append(Text(f"  skipped {len(paths):,}: {reason}; --json lists them all"))
+        else:
+            lines.extend(_named("skipped", "yellow", path, reason) for path in paths)
+    return lines
+
+
+def _named(what: str, style: str, path: Path, reason: str) -> RenderableType:
+    return Text.assemble((f"  {what} ", style), printable(path), (f": {reason}", "dim"))

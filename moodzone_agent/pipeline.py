@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,8 @@ from moodzone_agent.workers import AnalysisPool, Outcome, Task
 
 _TAGS_STALE_NS: Final = 24 * 3600 * 10**9
 """Where no change time tells of edits that kept size and date, tags are read again after a day."""
+_COARSE_CLOCK_NS: Final = 10**7
+"""The step of exFAT's clock; FAT's is a multiple of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class ScanResult:
     count: int = 1
     """Files it stands for; more than 1 only where many were skipped together."""
     changed: bool = False
-    """Whether anything about it was learned in this scan."""
+    """Whether this scan read it, successfully or not, and not only its stamp; or found its tags edited."""
     track: TrackRecord | None = None
     """What the library knows of its recording, if OK."""
 
@@ -65,12 +67,13 @@ def scan(
     jobs: int,
     field: TagField = TagField.COMMENT,
     on_plan: Callable[[Plan], None] = lambda _: None,
-) -> Iterator[ScanResult]:
+) -> Generator[ScanResult, None, None]:
     """Bring the library up to date with the folders; yields a result for every file, the quick ones first.
 
     A file whose stamp is as it was isn't opened. One that changed or is new has its tags read, then, if its
     audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
     changes; an error of the disk says nothing about the file, so that one is tried again each time.
+    Whoever stops early closes the generator, which stops the workers; what was yielded is kept.
     """
     rate_stored(library, model)
     absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
@@ -92,7 +95,7 @@ def scan(
 def rate_stored(library: Library, model: ZoneModel) -> int:
     """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number."""
     count = 0
-    for audio_id, windows, _ in list(library.tracks_to_rate(model.model_id, FEATURES_VERSION)):
+    for audio_id, windows, _ in library.tracks_to_rate(model.model_id, FEATURES_VERSION):
         analysis = library.analysis(audio_id, FEATURES_VERSION)
         if analysis is not None and len(windows):
             _rate(library, model, analysis)
@@ -122,23 +125,31 @@ class _Scan:
         """What to store of each file being read, but for its outcome."""
         self._sizes = {size for _, size, _ in library.known_audio(FEATURES_VERSION)}
         self._sizes_in_round: set[int] = set()
+        self._being_analysed: set[str] = set()
+        """Audio ids that turned out to be new in this round."""
         self.seen: set[Path] = set()
         self.unreadable: list[Path] = []
+        self._told: set[Path] = set()
+        """What was skipped or unreadable; folders may be named inside each other."""
 
     def look_at(self, root: Path) -> Iterator[ScanResult]:
         """Walk a folder: results for what needs no reading; the rest becomes tasks."""
         known = {record.path: record for record in self._library.files_under(root)}
         for item in walk(root):
             match item:
-                case Unreadable(path=path, reason=reason):
+                case Unreadable(path=path, reason=reason) if path not in self._told:
+                    self._told.add(path)
                     self.unreadable.append(path)
                     yield ScanResult(path, FileStatus.FAILED, reason)
-                case Skipped(path=path, why=why, count=count):
+                case Skipped(path=path, why=why, count=count) if path not in self._told:
+                    self._told.add(path)
                     yield ScanResult(path, FileStatus.SKIPPED, str(why), count)
                 case Found(path=path) if path not in self.seen:
                     self.seen.add(path)
                     self.files += 1
-                    result = self._look_at_file(item, known.get(path))
+                    # A link in the folder may have led to a file elsewhere.
+                    record = known.get(path) if path.is_relative_to(root) else self._library.file(path)
+                    result = self._look_at_file(item, record)
                     if result is not None:
                         yield result
 
@@ -159,7 +170,7 @@ class _Scan:
         if known.audio_id is None or not self._library.has_features(known.audio_id, FEATURES_VERSION):
             return None
         changed = False
-        if known.stamp.ctime_ns == 0 and time.time_ns() - known.tags_checked_ns > _TAGS_STALE_NS:
+        if _hides_edits(known.stamp) and time.time_ns() - known.tags_checked_ns > _TAGS_STALE_NS:
             fresh = self._with_tags(known)
             changed = fresh.tag_hash != known.tag_hash
             self._library.put_file(fresh)
@@ -189,6 +200,7 @@ class _Scan:
         """What waited for the identity of another."""
         self.tasks.extend(self._postponed)
         self._postponed.clear()
+        self._being_analysed.clear()
 
     def take(self, outcome: Outcome) -> Iterator[ScanResult]:
         """Store what came of a task."""
@@ -203,7 +215,10 @@ class _Scan:
             case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
                 self._library.put_file(replace(self._records.pop(path), audio_id=audio_id))
                 yield self._ok(path, changed=True)
-            case str():
+            case str(audio_id) if audio_id in self._being_analysed:
+                self._postponed.append(outcome.task)
+            case str(audio_id):
+                self._being_analysed.add(audio_id)
                 self.tasks.append(replace(outcome.task, identify_first=False, analyse_always=True))
             case None:
                 yield self._failed(path, outcome.error)
@@ -211,7 +226,7 @@ class _Scan:
     def _failed(self, path: Path, error: FileError | OSError | None) -> ScanResult:
         record = self._records.pop(path)
         if isinstance(error, OSError):
-            return ScanResult(path, FileStatus.FAILED, _disk(error))
+            return ScanResult(path, FileStatus.FAILED, _disk(error), changed=True)
         reason = str(error)
         if not isinstance(error, FileChangedError):
             self._library.put_file(replace(record, status=FileStatus.FAILED, reason=reason))
@@ -233,6 +248,12 @@ class _Scan:
 
     def _ok(self, path: Path, *, changed: bool) -> ScanResult:
         return ScanResult(path, FileStatus.OK, changed=changed, track=self._library.track_of(path))
+
+
+def _hides_edits(stamp: Stamp) -> bool:
+    """Whether the change time tells nothing: there is none (Windows), or it repeats the date (FAT, exFAT)."""
+    repeats = stamp.ctime_ns == stamp.mtime_ns and stamp.mtime_ns % _COARSE_CLOCK_NS == 0
+    return stamp.ctime_ns == 0 or repeats
 
 
 def _is_music(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -55,10 +55,21 @@ class AnalysisPool:
 
     `known_durations`: seconds, of the tracks already analysed. A file that states one of these is only
     identified; whoever asked then knows whether its audio is new, and submits it again with `analyse_always`.
+    `read`: what a worker does with a task; an importable function. `seconds`: what any file may take, besides
+    the time for its size.
     """
 
-    def __init__(self, jobs: int, known_durations: Iterable[float] = ()) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        known_durations: Iterable[float] = (),
+        *,
+        read: Callable[[Task], Analysis | str] | None = None,
+        seconds: float = _SECONDS,
+    ) -> None:
         self._jobs = jobs
+        self._read = read or read_file
+        self._seconds = seconds
         # Workers inherit it. Their matrices are small: more threads would only get in each other's way.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._pool = pebble.ProcessPool(
@@ -94,8 +105,8 @@ class AnalysisPool:
                 yield _outcome(running.pop(future), future)
 
     def _submit(self, task: Task) -> Future[Any]:
-        limit = _SECONDS + _SECONDS_PER_BYTE * task.size
-        future: Future[Any] = self._pool.schedule(_read, args=(task,), timeout=limit)
+        limit = self._seconds + _SECONDS_PER_BYTE * task.size
+        future: Future[Any] = self._pool.schedule(self._read, args=(task,), timeout=limit)
         return future
 
 
@@ -114,16 +125,21 @@ def _start_worker(known_durations: NDArray[np.float64]) -> None:
     _known_durations = known_durations
 
 
-def _read(task: Task) -> Analysis | str:
+def read_file(task: Task) -> Analysis | str:
+    """A worker's job: the analysis of a file, or only its audio id where that may be known already.
+
+    Errors: `AudioError`; `FileChangedError` if the file is another at the end than at the start; `OSError`.
+    """
     before = task.path.stat()
     with AudioReader(task.path) as reader:
         if task.identify_first or (not task.analyse_always and _is_known_duration(reader.stated_duration)):
-            return reader.identify()
-        analysis = analyse(reader)
+            result: Analysis | str = reader.identify()
+        else:
+            result = analyse(reader)
     after = task.path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise FileChangedError("changed while it was read; it will be looked at again")
-    return analysis
+    return result
 
 
 def _is_known_duration(seconds: float | None) -> bool:
@@ -137,7 +153,7 @@ def _outcome(task: Task, future: Future[Any]) -> Outcome:
     try:
         return Outcome(task, result=future.result())
     except (FileError, OSError) as error:
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) and error.errno is None:  # the pool's; a disk's has a number
             return Outcome(task, error=AudioError("took too long to read; its audio may be damaged"))
         return Outcome(task, error=error)
     except pebble.ProcessExpired as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +14,16 @@ import soxr
 from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.container import FORMATS
-from moodzone_agent.audio.identity import AudioHasher, audio_end
+from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, sniff
+from moodzone_agent.audio.identity import AudioHasher
+from moodzone_agent.audio.span import AudioBytes, audio_span
 from moodzone_agent.errors import AudioError
 
 SAMPLE_RATE: Final = 22_050
 """Hertz of the analysis signal."""
 
+_RATES: Final = range(1_000, 768_001)
+"""Hertz that music comes in; a damaged header may state others, and blocks of a second must stay small."""
 _BLOCK_SECONDS: Final = 1.0
 _MAX_AMPLITUDE: Final = 8.0
 """Beyond this (18 dB over full scale) a float sample is a fault, and its square could overflow."""
@@ -60,15 +62,20 @@ class AudioReader:
             self._file.close()
             raise
         self.warnings: list[str] = []
-        self._hasher = AudioHasher(
-            self._stream.codec_context.name, audio_end(self._file, self._container.format.name)
-        )
 
     def _open(self) -> None:
+        audio = AudioBytes(self._file, *audio_span(self._file))
+        container_name = sniff(audio.read(HEAD_BYTES))
+        audio.seek(0)
         try:
-            # Opened by handle, not by name: any name works, and FFmpeg reads no second file.
+            # Opened by handle, not by name: any name works, its ending counts for nothing, and FFmpeg reads
+            # no second file.
             container = av.open(
-                self._file, "r", metadata_errors="replace", options={"format_whitelist": FORMATS}
+                audio,
+                "r",
+                format=container_name,
+                metadata_errors="replace",
+                options={"format_whitelist": FORMATS},
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise AudioError(f"not a music file that can be read ({_reason(error)})") from error
@@ -82,6 +89,7 @@ class AudioReader:
         except (AttributeError, RuntimeError) as error:
             container.close()
             raise AudioError("is encoded in a way that this program cannot decode") from error
+        self._hasher = AudioHasher(self._stream.codec_context.codec.canonical_name)
 
     def __enter__(self) -> Self:
         return self
@@ -119,8 +127,8 @@ class AudioReader:
         decoder = _Decoder(self._packets(), self._hasher)
         bad_samples, seconds = 0, 0.0
         for samples, rate in decoder.mono_blocks():
-            if not math.isfinite(float(np.dot(samples, samples))):
-                finite = np.isfinite(samples)
+            finite = np.isfinite(samples)
+            if not finite.all():
                 bad_samples += int(samples.size - np.count_nonzero(finite))
                 samples = np.where(finite, samples, np.float32(0))  # noqa: PLW2901
             seconds += samples.size / rate
@@ -174,8 +182,7 @@ class _Decoder:
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         for packet in self._packets:
-            if packet.size and not self._hasher.update(packet):
-                continue
+            self._hasher.update(packet)
             try:
                 frames = cast(list[av.AudioFrame], packet.decode())
             except av.error.FFmpegError:
@@ -183,6 +190,8 @@ class _Decoder:
                 continue
             self.good += 1
             for frame in frames:
+                if frame.sample_rate not in _RATES:
+                    raise AudioError(f"states {frame.sample_rate} samples a second; its header may be damaged")
                 if frame.samples:
                     yield frame
 
@@ -200,6 +209,7 @@ def _plane(plane: AudioPlane, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     return np.frombuffer(memoryview(plane), dtype, count)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # whoever takes the result looks for what is not finite
 def _downmix(parts: list[NDArray[Any]], shape: tuple[str, int, int]) -> NDArray[np.float32]:
     """Mean of the channels, full scale at 1."""
     name, channels, _ = shape

@@ -42,6 +42,8 @@ _BRIGHT_HZ: Final = 1500.0
 _ROLLOFF: Final = 0.85
 _LEVEL_FLOOR_DB: Final = -80.0
 _CONTRAST_QUANTILE: Final = 0.02
+_CONTRAST_FLOOR: Final = 1e-3
+"""Magnitude, some 110 dB under full scale. Above a file's highest frequency there is only rounding noise."""
 _BRIGHT_BIN: Final = int(np.ceil(_BRIGHT_HZ * N_FFT / SAMPLE_RATE))
 
 # Columns of the filterbank's product, and of the row kept per hop.
@@ -157,8 +159,8 @@ class FrameAccumulator:
       0-200-800-3200-11025 Hz.
     - ``mfcc_1`` to ``_14``: librosa's rows 0 to 13, of mel levels in dB (no limit to the loudest).
     - ``sub_band_1`` to ``_9``: dB of the mean of P summed within 20-60-120-250-500-1k-2k-4k-8k-11k Hz.
-    - ``spectral_contrast_1`` to ``_7``: dB between peaks and valleys of S in octaves from 200 Hz (librosa;
-      Jiang 2002).
+    - ``spectral_contrast_1`` to ``_7``: dB between peaks and valleys of S, not below 1e-3, in octaves
+      from 200 Hz (librosa; Jiang 2002).
     - ``chroma_c`` to ``_b``: share of each pitch class, the strongest of a spectrum at 1 (librosa, tuning 0).
 
     A last frame that isn't full is left out. Memory grows by 0.9 kB per second of audio.
@@ -287,8 +289,8 @@ class _SpectralFrames:
         peaks, valleys = [], []
         for band, count in self._banks.contrast_bands:
             ordered = np.sort(magnitude[:, band], axis=1)
-            valleys.append(ordered[:, :count].mean(axis=1))
-            peaks.append(ordered[:, -count:].mean(axis=1))
+            for kept, edge in ((valleys, ordered[:, :count]), (peaks, ordered[:, -count:])):
+                kept.append(np.maximum(edge, np.float32(_CONTRAST_FLOOR)).mean(axis=1))
         return to_db(np.stack(peaks, axis=1)) - to_db(np.stack(valleys, axis=1))
 
     def _close_frames(self, frames: int) -> None:

@@ -19,7 +19,9 @@ import pytest
 
 from exporters import atomic
 from exporters.atomic import Times, edit_file
+from exporters.filesystem import hash_file
 from exporters.journal import TEMP_NAME, Journal
+from exporters.undo import undo
 from moodzone_agent.errors import FileChangedError, FileError, JournalError, TagError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -284,6 +286,31 @@ def test_a_file_that_another_program_replaced_meanwhile_stays(journal: Journal, 
 
     with pytest.raises(FileChangedError):
         edit(journal, track, meddle)
+    assert track.read_bytes() == OLD
+
+
+def test_a_change_within_one_tick_of_a_coarse_clock_is_noticed(track: Path) -> None:
+    old_sha256 = hash_file(track)
+    track.write_bytes(NEW)
+    with pytest.raises(FileChangedError):
+        atomic._check_unchanged(track, track.stat(), old_sha256)
+
+
+def test_an_interrupt_right_after_the_replacement_does_not_lose_the_way_back(
+    journal: Journal, track: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def replace_and_interrupt(source: Path, target: Path) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        edit(journal, track)
+    monkeypatch.undo()
+    assert track.read_bytes() == NEW
+    undo(journal, take_out=lambda copy: None)
     assert track.read_bytes() == OLD
 
 

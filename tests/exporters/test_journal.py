@@ -137,6 +137,9 @@ def test_a_torn_end_at_any_byte_loses_nothing(journal: Journal, tracks: list[Pat
             journal.recover()
             assert [entry.replaced for entry in journal.entries(run)] == [True, True, True]
             assert journal.runs()[0].damaged == 0
+            assert [json.loads(line) for line in records(journal, run).read_text("ascii").splitlines()][-1][
+                "record"
+            ] == "end"
     assert [result.outcome for result in undo(journal, take_out=refuse)] == [Outcome.RESTORED] * 3
 
 
@@ -222,21 +225,25 @@ def interrupted(journal: Journal, path: Path, *, ready: bool) -> Path:
     return entry.temp
 
 
-def test_the_files_of_a_drive_that_is_away_wait_for_it(journal: Journal, tracks: list[Path]) -> None:
+@pytest.mark.parametrize("ready", [True, False])
+def test_the_files_of_a_drive_that_is_away_wait_for_it(
+    journal: Journal, tracks: list[Path], tmp_path: Path, ready: bool
+) -> None:
     drive = tracks[0].parent
-    temp = interrupted(journal, tracks[0], ready=True)
+    temp = interrupted(journal, tracks[0], ready=ready)
     away = drive.rename(drive.with_name("away"))
     drive.mkdir()  # a mount point stays
     assert journal.recover() == []
     assert journal.runs()[0].interrupted
-    with journal.start("write"):
-        pass
+    other = tmp_path / "other.mp3"
+    other.write_bytes(AUDIO)
+    tag_all(journal, [other])
     assert journal.prune(max_bytes=0) == []
     drive.rmdir()
     away.rename(drive)
     assert journal.recover() == [temp]
     assert sorted(drive.iterdir()) == tracks
-    assert journal.runs() == []
+    assert [run.id for run in journal.runs()] == [2]
 
 
 def test_a_temporary_file_that_is_the_only_copy_becomes_the_file(

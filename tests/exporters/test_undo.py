@@ -71,12 +71,21 @@ def test_restores_bytes_and_times_last_file_first(journal: Journal, tracks: list
 
 
 def test_last_run_first(journal: Journal, tracks: list[Path]) -> None:
-    first = mark(journal, tracks[0])
+    mark(journal, tracks[0])
     mark(journal, tracks[0], token=OURS + b"more ")
     assert outcomes(undo(journal, take_out=take_out)) == ["restored"]
     assert tracks[0].read_bytes() == OURS + before(tracks[0])
-    assert outcomes(undo(journal, first, take_out=take_out)) == ["restored"]
+    assert outcomes(undo(journal, take_out=take_out)) == ["restored"]
+    assert [run.undone for run in journal.runs() if run.kind == "write"] == [1, 1]
     assert tracks[0].read_bytes() == before(tracks[0])
+
+
+def test_a_file_that_the_user_put_back_is_not_touched(journal: Journal, tracks: list[Path]) -> None:
+    tracks[0].write_bytes(b"the user's own " + OURS)
+    mark(journal, tracks[0])
+    tracks[0].write_bytes(b"the user's own " + OURS)
+    assert outcomes(undo(journal, take_out=take_out)) == ["already"]
+    assert tracks[0].read_bytes() == b"the user's own " + OURS
 
 
 def test_a_file_that_a_later_run_wrote_is_not_restored_over_it(journal: Journal, tracks: list[Path]) -> None:

@@ -170,6 +170,13 @@ def test_a_long_mix_needs_no_more_memory_than_a_song() -> None:
     assert peak(900) < 1.3 * peak(120)
 
 
+def test_sounds_ring_on_over_the_bar_line() -> None:
+    song = compose(3, style=Style.AMBIENT, energy=0.1, duration=30)
+    jumps = np.abs(np.diff(render(song, rate=RATE)[:, 0]))
+    lines = np.round(np.arange(1, song.duration / song.bar) * song.bar * RATE).astype(int)
+    assert jumps[lines - 1].max() < 2 * np.percentile(jumps, 99)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**40),

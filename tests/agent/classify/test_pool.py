@@ -1,0 +1,80 @@
+"""From windows to tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.classify.bundle import load_bundle
+from moodzone_agent.classify.pool import pool, ribbon
+from moodzone_agent.classify.session import WindowEstimates, ZoneModel
+from moodzone_agent.demo.music import compose, render
+from moodzone_agent.features.frames import FrameAccumulator
+from moodzone_agent.features.spec import FEATURE_NAMES
+from moodzone_agent.features.track import track_features
+from moodzone_agent.types import Cuts, Zone
+
+
+def windows(*arousal: float) -> WindowEstimates:
+    """Windows that are sure of the zone their arousal says."""
+    probabilities = np.eye(3, dtype=np.float32)[[Cuts().zone(value, 9).rank for value in arousal]]
+    values = np.array(arousal, np.float32)
+    return WindowEstimates(probabilities, values, values)
+
+
+def test_a_track_is_the_mean_of_its_windows() -> None:
+    estimate = pool(windows(2, 2, 5, 7), sure_from=0.5, model="m")
+    assert estimate.arousal == pytest.approx(4)
+    assert estimate.probabilities == pytest.approx((0.5, 0.25, 0.25))
+    assert estimate.zone is Zone.YELLOW
+    assert estimate.sure
+    assert not pool(windows(2, 2, 5, 7), sure_from=0.51, model="m").sure
+
+
+def test_a_ribbon_has_a_row_per_frame() -> None:
+    # 30 s: windows at 0, 5, 10, 15 and 20 s.
+    rows = ribbon(windows(2, 2, 2, 8, 8), 30.2)
+    assert rows.shape == (60, 2)
+    np.testing.assert_allclose(rows[:30, 1], 2)
+    np.testing.assert_allclose(rows[30:40, 1], 5, err_msg="held by one window of each")
+    np.testing.assert_allclose(rows[40:, 1], 8)
+    assert set(rows[:30, 0]) == {0}
+    assert set(rows[40:, 0]) == {2}
+
+
+def test_the_last_window_ends_with_the_track() -> None:
+    # 12 s: windows at 0 and at 2 s.
+    rows = ribbon(windows(2, 8), 12.0)
+    np.testing.assert_allclose(rows[:4, 1], 2)
+    np.testing.assert_allclose(rows[4:20, 1], 5)
+    np.testing.assert_allclose(rows[20:, 1], 8)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 9.9])
+def test_a_track_shorter_than_a_window_has_a_ribbon(seconds: float) -> None:
+    rows = ribbon(windows(3), seconds)
+    assert len(rows) == int(seconds / 0.5)
+    np.testing.assert_allclose(rows[:, 1], 3)
+
+
+def test_a_looped_clip_keeps_its_arousal() -> None:
+    """From 10 s to 2 hours."""
+    model = ZoneModel(load_bundle())
+    clip = render(compose(31, energy=0.6, duration=10.0), rate=SAMPLE_RATE).mean(axis=1).astype(np.float32)
+    arousal = []
+    for loops in (1, 6, 720):
+        accumulator = FrameAccumulator()
+        for _ in range(loops):
+            accumulator.push(clip)
+        features = track_features(accumulator.result())
+        arousal.append(pool(model.rate(features.windows), sure_from=0.5, model="m").arousal)
+    assert max(arousal) - min(arousal) <= 0.1, arousal
+
+
+def test_cuts_move_zones_without_a_new_model() -> None:
+    rows = np.zeros((1, len(FEATURE_NAMES)), np.float32)
+    usual, moved = (ZoneModel(load_bundle(), cuts) for cuts in (None, Cuts(1.0, 1.0, 1.0)))
+    np.testing.assert_array_equal(usual.rate(rows).arousal, moved.rate(rows).arousal)
+    assert moved.rate(rows).probabilities[0, 2] > 0.9 > usual.rate(rows).probabilities[0, 2]
+    assert usual.model_id != moved.model_id
