@@ -69,6 +69,20 @@ def pretrain(
 
 
 @app.command()
+def show(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a bundle; the one that ships if none.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the figures in a bundle's manifest."""
+    from moodzone_agent.classify.bundle import PRETRAINED, load_bundle
+
+    folder = bundle or PRETRAINED
+    _print_figures(load_bundle(folder).manifest, folder)
+
+
+@app.command()
 def filterbanks() -> None:
     """Regenerate the mel and chroma filterbanks that the agent carries (needs librosa)."""
     from trainer.filterbanks import FILTERBANKS, write_filterbanks
@@ -81,23 +95,40 @@ def _print_figures(manifest: dict[str, Any], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{manifest['id']} in {out}")
-    for name in ("", "arousal R²", "valence R²", "zone accuracy", "majority", "balanced", "PURPLE recall"):
-        table.add_column(name, justify="left" if not name else "right")
-    names = {"cv": "5 folds by artist", "lockbox": "lockbox, once"}
-    for key, name in names.items():
-        figures = manifest["metrics"][key]
-        zone = figures["zone"]
-        values = (
-            figures["arousal"]["r2"],
-            figures["valence"]["r2"],
-            zone["accuracy"],
-            zone["majority"],
-            zone["balanced_accuracy"],
-            zone["recall"]["PURPLE"],
-        )
-        table.add_row(name, *(f"{value:.3f}" for value in values))
-    Console().print(table)
+    folds, lockbox = (manifest["metrics"][key] for key in ("cv", "lockbox"))
+    table = Table(title=f"{manifest['id']}, trained on {manifest['trained_on']['songs']:,} songs of DEAM")
+    table.add_column("")
+    table.add_column(
+        f"{manifest['metrics']['folds']} folds by artist\n{folds['zone']['songs']:,} songs", justify="right"
+    )
+    table.add_column(f"lockbox, once\n{lockbox['zone']['songs']:,} songs", justify="right")
+    for name, *keys in (
+        ("arousal R²", "arousal", "r2"),
+        ("valence R²", "valence", "r2"),
+        ("zone accuracy", "zone", "accuracy"),
+        ("  of always answering the commonest", "zone", "majority"),
+        ("zone balanced accuracy", "zone", "balanced_accuracy"),
+        ("zone macro F1", "zone", "macro_f1"),
+        ("zone weighted F1", "zone", "weighted_f1"),
+        *((f"recall of {zone}", "zone", "recall", zone) for zone in manifest["zones"]),
+        ("YELLOW taken for PURPLE or the reverse", "zone", "yellow_purple_confusions"),
+    ):
+        table.add_row(name, *(f"{_at(figures, keys):.3f}" for figures in (folds, lockbox)))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"sure from a confidence of {manifest['sure_from']:.2f}: "
+        f"{folds['sure_coverage']:.0%} of the songs, of which 80 % are right",
+        highlight=False,
+    )
+    console.print(out, highlight=False, style="dim")
+
+
+def _at(figures: dict[str, Any], keys: list[str]) -> float:
+    value: Any = figures
+    for key in keys:
+        value = value[key]
+    return float(value)
 
 
 def main() -> None:

@@ -187,7 +187,7 @@ class Mp4File:
         ]
         for track in self._tracks:
             result += [track.without_offsets(), self._source.sha256(track.chunks()).encode()]
-        return [*result, *items, *(place.siblings if items or not place.made_by_us else ())]
+        return [*result, *items, *place.siblings]
 
     def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
         """A new list, in the same room where it fits; else sizes and offsets are adjusted."""
@@ -302,13 +302,14 @@ def _find_place(data: bytes, children: Sequence[_Atom]) -> _Place:
     ilst, after = in_meta[at], in_meta[at + 1 : at + 2]
     free = after[0] if after and after[0].kind == b"free" else None
     is_ours = data[in_meta[0].start : in_meta[0].end] == _HDLR and len(in_meta) == (3 if free else 2)
+    others = [] if is_ours else [data[atom.start : atom.end] for atom in in_meta if atom not in (ilst, free)]
     return _Place(
         start=ilst.start,
         end=free.end if free else ilst.end,
         parents=parents,
         items=tuple(data[atom.start : atom.end] for atom in _children(data, ilst.body, ilst.end)),
         room=ilst.end - ilst.body + (free.end - free.start if free else 0),
-        siblings=(*siblings, *(data[atom.start : atom.end] for atom in in_meta if atom not in (ilst, free))),
+        siblings=(*siblings, *others),
         made_by_us=None if not is_ours else meta if siblings else udta,
     )
 

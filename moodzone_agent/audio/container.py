@@ -36,6 +36,18 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+def is_cut_off(head: bytes, size: int) -> bool:
+    """Whether a file of `size` bytes with this head is a WAV or AIFF file that ends before its header says.
+
+    FFmpeg adapts a WAV file's duration to what is there. Sizes near and beyond 2 GB are what programs write that
+    don't know the length yet.
+    """
+    if sniff(head) not in {"wav", "aiff"}:
+        return False
+    stated = int.from_bytes(head[4:8], "little" if head.startswith(b"R") else "big")
+    return stated < 0x7FFF_0000 and size + 1 < stated + 8  # some leave out the last chunk's padding
+
+
 def _is_mpeg_layer_3_header(head: bytes) -> bool:
     """ISO 11172-3, 2.4.1.3: sync, a known version, layer III, a valid bit rate and sampling rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:

@@ -14,7 +14,7 @@ import soxr
 from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, sniff
+from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, is_cut_off, sniff
 from moodzone_agent.audio.identity import AudioHasher
 from moodzone_agent.audio.span import AudioBytes, audio_span
 from moodzone_agent.errors import AudioError
@@ -64,16 +64,18 @@ class AudioReader:
         self.warnings: list[str] = []
 
     def _open(self) -> None:
-        audio = AudioBytes(self._file, *audio_span(self._file))
-        container_name = sniff(audio.read(HEAD_BYTES))
+        start, end = audio_span(self._file)
+        audio = AudioBytes(self._file, start, end)
+        head = audio.read(HEAD_BYTES)
         audio.seek(0)
+        self._cut_off = is_cut_off(head, end - start)
         try:
             # Opened by handle, not by name: any name works, its ending counts for nothing, and FFmpeg reads
             # no second file.
             container = av.open(
                 audio,
                 "r",
-                format=container_name,
+                format=sniff(head),
                 metadata_errors="replace",
                 options={"format_whitelist": FORMATS},
             )
@@ -148,6 +150,8 @@ class AudioReader:
         stated = self.stated_duration
         if stated is not None and seconds < _MIN_PRESENT_SHARE * stated:
             self.warnings.append(f"ends early: {seconds:.0f} s of the {stated:.0f} s that it states")
+        elif self._cut_off:
+            self.warnings.append("ends early: the file is shorter than its header says")
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         try:

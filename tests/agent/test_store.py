@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -167,7 +168,8 @@ class TestFiles:
             (0o100644, 0, 0, 1, 0, 0, 5, 0, 0, 0), {"st_mtime_ns": mtime, "st_ctime_ns": ctime}
         )
         stamp = Stamp.of(status)
-        assert sqlite3.connect(":memory:").execute("SELECT ?, ?", (stamp.mtime_ns, stamp.ctime_ns)).fetchone()
+        with closing(sqlite3.connect(":memory:")) as database:
+            assert database.execute("SELECT ?, ?", (stamp.mtime_ns, stamp.ctime_ns)).fetchone()
 
     def test_stamp_of_a_real_file(self, tmp_path: Path) -> None:
         path = tmp_path / "x"

@@ -239,6 +239,20 @@ def test_another_drive_under_the_old_mount_point_is_not_taken_for_it(
     assert library.file(mount / "x.mp3") is None
 
 
+def test_what_lies_under_a_mount_is_neither_listed_nor_missing(
+    tmp_path: Path, drive: Drive, library: Library
+) -> None:
+    mount = tmp_path / "media"
+    put(library, mount / "copied while the drive was away.mp3", "x")
+    drive.volumes = [SYSTEM, Volume("uuid:drive", mount)]
+    (mount / "copied while the drive was away.mp3").unlink()
+
+    assert list(library.files_under(tmp_path)) == []
+    assert library.mark_missing(tmp_path, seen=()) == 0
+    drive.volumes = [SYSTEM]
+    assert [record.status for record in library.files_under(tmp_path)] == [FileStatus.OK]
+
+
 def test_a_drive_pulled_out_while_it_is_looked_at_loses_nothing(
     tmp_path: Path, library: Library, drive: Drive
 ) -> None:

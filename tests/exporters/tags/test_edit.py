@@ -13,7 +13,6 @@ import av
 import mutagen
 import pytest
 from mutagen.aiff import AIFF
-from mutagen.flac import FLAC
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 from mutagen.wave import WAVE
@@ -41,6 +40,20 @@ def decoded(path: Path) -> str:
         for frame in container.decode(audio=0):
             digest.update(frame.to_ndarray().tobytes())
     return digest.hexdigest()
+
+
+def inside_audio(path: Path) -> int:
+    """Offset of a byte of the encoded audio."""
+    data = path.read_bytes()
+    if path.suffix == ".m4a":
+        return data.index(b"mdat") + 1000
+    return len(data) // 2 if path.suffix == ".aiff" else len(data) - 500
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
 
 
 def as_mutagen_sees(path: Path, field: TagField) -> tuple[str, str]:
@@ -101,15 +114,14 @@ def test_same_mark_again_changes_no_byte(name: str, tone: CopyTone) -> None:
     assert path.read_bytes() == before
 
 
-@every_format
+@pytest.mark.parametrize("name", [name for name in FORMATS if not name.endswith(("ogg", "opus"))])
 def test_later_marks_do_not_move_the_audio(name: str, tone: CopyTone) -> None:
-    if name in ("tone.ogg", "tone.opus"):
-        pytest.skip("Ogg has no padding")
-    path = tone(name)
+    path = tone(f"bare-{name}")  # an INFO list in front of the samples has no padding
+    audio = path.read_bytes()[inside_audio(path) :][:100]
     apply_mark(path, PURPLE)
-    size = path.stat().st_size
+    place = path.read_bytes().index(audio)
     apply_mark(path, Mark(Zone.YELLOW, MarkState.UNSURE))
-    assert path.stat().st_size == size
+    assert path.read_bytes().index(audio) == place
 
 
 @every_format
@@ -177,25 +189,23 @@ def test_reading_changes_nothing_and_needs_no_permission_to_write(name: str, ton
 @every_format
 def test_tag_hash_follows_the_tags_alone(name: str, tone: CopyTone) -> None:
     path = tone(name)
-    before = read_state(path).tag_hash
+    before = read_state(path)
+    flip(path, inside_audio(path))
+    assert read_state(path).tag_hash == before.tag_hash
     data = path.read_bytes()
-    title = data.index(b"Ton") if b"Ton" in data else data.index("Ton".encode("utf-16-le"))
-    path.write_bytes(data[:title] + b"P" + data[title + 1 :])
-    changed = read_state(path).tag_hash
-    assert before != changed
-    if name.endswith((".wav", ".aiff", ".mp3", ".flac")):
-        middle = len(data) // 2
-        path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
-        assert read_state(path).tag_hash == before
+    flip(path, max(data.rfind(b"Ton"), data.rfind("Ton".encode("utf-16-le"))))
+    after = read_state(path)
+    assert after.title == "Uon"
+    assert after.tag_hash != before.tag_hash
 
 
 @every_format
-def test_audio_digest_sees_the_audio(name: str, tone: CopyTone) -> None:
+def test_audio_digest_follows_the_audio_alone(name: str, tone: CopyTone) -> None:
     path = tone(name)
     before = encoded_audio_digest(path)
-    data = path.read_bytes()
-    middle = len(data) // 2
-    path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    write_with_mutagen(path, TagField.COMMENT, "long " * 1000)
+    assert encoded_audio_digest(path) == before
+    flip(path, inside_audio(tone(name)))
     assert encoded_audio_digest(path) != before
 
 
@@ -221,7 +231,15 @@ def test_ffprobe_finds_all_tags_and_the_same_packets(name: str, tone: CopyTone) 
 
 
 def ffprobe(path: Path) -> dict[str, object]:
-    command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "format_tags:stream_tags:packet=data_hash"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-of",
+        "json",
+        "-show_entries",
+        "format_tags:stream_tags:packet=data_hash",
+    ]
     shown = json.loads(subprocess.check_output([*command, "-show_data_hash", "sha256", str(path)]))
     tags = shown["format"].get("tags", {}) | shown["streams"][0].get("tags", {})
     return {"tags": {key.lower(): value for key, value in tags.items()}, "packets": shown["packets"]}

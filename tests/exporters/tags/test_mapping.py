@@ -10,8 +10,33 @@ from moodzone_agent.types import Mark, MarkState, Zone
 GREEN = Mark(Zone.GREEN)
 MARKS = st.builds(Mark, st.sampled_from(Zone), st.sampled_from(MarkState))
 PIECES = st.sampled_from(
-    ["8A", " - ", "7", "Energy 7", "12B/1A", "/* ", " */", "#GREEN", "#purple?", "#PURPLEHAZE", "x", " ", "\n", "\0", "é"]
-    + ["/", ",", "#", "F#m", "1d", "*", "  ", "(", ")", "128.00"]
+    [
+        "8A",
+        " - ",
+        "7",
+        "Energy 7",
+        "12B/1A",
+        "/* ",
+        " */",
+        "#GREEN",
+        "#purple?",
+        "#PURPLEHAZE",
+        "x",
+        " ",
+        "  ",
+        "\n",
+        "\x00",
+        "é",
+        "/",
+        ",",
+        "#",
+        "F#m",
+        "1d",
+        "*",
+        "(",
+        ")",
+        "128.00",
+    ]
 )
 TEXTS = st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=12).map("".join))
 
@@ -91,7 +116,9 @@ def test_taking_out_gives_the_text_back(text: str, mark: Mark, at_end: bool) -> 
 
 
 @given(text=TEXTS, first=MARKS, second=MARKS, at_end=st.booleans())
-def test_there_is_one_token_and_it_keeps_its_place(text: str, first: Mark, second: Mark, at_end: bool) -> None:
+def test_there_is_one_token_and_it_keeps_its_place(
+    text: str, first: Mark, second: Mark, at_end: bool
+) -> None:
     once = with_token(text, first, at_end=at_end)
     assert [mark.token for mark in find_tokens(once)] == [first.token]
     assert with_token(once, first, at_end=at_end) == once
