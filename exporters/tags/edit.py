@@ -20,6 +20,7 @@ from exporters.tags.mp4 import Mp4File
 from exporters.tags.mpeg import MpegFile
 from exporters.tags.ogg import OggFile
 from exporters.tags.riff import AiffFile, WaveFile
+from exporters.tags.second_opinion import own_field
 from exporters.tags.splice import Source, splice
 from moodzone_agent.errors import TagError
 from moodzone_agent.types import Mark
@@ -62,13 +63,15 @@ def apply_mark(copy: Path, mark: Mark | None, *, field: TagField = TagField.COMM
 
     Returns the new state. A mark that is there already changes no byte. None takes out our own field, the
     token in the chosen field, and the frames, chunks and tags made for them. Audio, foreign data and mark are
-    read back and compared. Raises TagError; the copy may then be half edited and is to be thrown away.
+    read back and compared, the mark by mutagen too. Raises TagError; the copy may then be half edited and is
+    to be thrown away.
     """
     with _opened(copy, "r+b") as file:
         source = Source(file)
         before = _parse(source)
         edits = before.edits(mark, field)
         if edits:
+            was_readable = own_field(file) is not None
             audio, foreign = source.sha256(before.audio_spans()), before.foreign(field)
             splice(file, edits)
             source = Source(file)
@@ -80,6 +83,10 @@ def apply_mark(copy: Path, mark: Mark | None, *, field: TagField = TagField.COMM
             if after.foreign(field) != foreign:
                 raise TagError(
                     "The edit would have changed other data; nothing was written. Please report this file."
+                )
+            if was_readable and own_field(file) != (mark.field if mark else ""):
+                raise TagError(
+                    "Another reader would not find what was written; nothing was written. Please report this file."
                 )
         state = _state(source, field)
     shown = None if mark is None or field is TagField.NONE else mark.token

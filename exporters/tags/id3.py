@@ -338,7 +338,6 @@ def frames_of_v1(block: bytes) -> list[bytes]:
 
     Many readers look at ID3v1 only where there is no ID3v2; a new tag without these would hide the artist.
     """
-    frames = Frames(3)
     track = block[126] if block[125] == 0 else 0
     texts = {
         "TIT2": block[3:33],
@@ -349,8 +348,15 @@ def frames_of_v1(block: bytes) -> list[bytes]:
         "TRCK": str(track).encode() if track else b"",
         "TCON": b"(%d)" % block[127] if block[127] != 0xFF else b"",
     }
-    values = {name: raw.partition(b"\0")[0].rstrip(b" ").decode("latin-1") for name, raw in texts.items()}
-    return [frames.make(name, value) for name, value in values.items() if value]
+    return frames_of(
+        {name: raw.partition(b"\0")[0].rstrip(b" ").decode("latin-1") for name, raw in texts.items()}
+    )
+
+
+def frames_of(texts: Mapping[str, str]) -> list[bytes]:
+    """The v2.3 frames of these texts by name; none for an empty text."""
+    frames = Frames(3)
+    return [frames.make(name, text) for name, text in texts.items() if text]
 
 
 def _extended_length(version: int, body: bytes) -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
 
 from exporters.tags import entries as common
 from exporters.tags.entries import TagField
-from exporters.tags.id3 import HEADER, Id3Tag, edited, tag_length
+from exporters.tags.id3 import HEADER, Id3Tag, edited, frames_of, tag_length
 from exporters.tags.layout import Texts
+from exporters.tags.mapping import without_token
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
@@ -59,6 +60,8 @@ class _ChunkFile:
             )
         self._id3 = next((chunk for chunk in self._chunks if chunk.name.lower() == b"id3 "), None)
         self._tag, self._tag_tail = self._read_id3()
+        self._carried: Sequence[bytes] = ()
+        """Frames that a new ID3 tag begins with."""
 
     def texts(self, field: TagField) -> Texts:
         """What the ID3 tag says."""
@@ -77,6 +80,8 @@ class _ChunkFile:
         result = [self._source.read(_HEADER, _FORM_HEADER)]
         for chunk in self._chunks:
             result += self._foreign_of(chunk, field)
+        if self._id3 is None:
+            result += Id3Tag.new(self._carried).foreign(field)
         return result
 
     def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
@@ -97,7 +102,7 @@ class _ChunkFile:
         return edits
 
     def _changes(self, mark: Mark | None, field: TagField) -> list[_Change]:
-        data = edited(self._tag, mark, field)
+        data = edited(self._tag, mark, field, self._carried)
         if data is None:
             return []
         name = self.id3_name if self._id3 is None else self._id3.name
@@ -161,6 +166,7 @@ class WaveFile(_ChunkFile):
         lists = (chunk for chunk in self._chunks if chunk.name == b"LIST")
         self._list = next((chunk for chunk in lists if source.peek(chunk.body[0], 4) == b"INFO"), None)
         self._info = _read_info(source.read(*self._list.body)) if self._list else []
+        self._carried = _frames_of_info(self._info)
 
     def texts(self, field: TagField) -> Texts:
         """What ID3 and INFO say."""
@@ -222,6 +228,24 @@ class _Info:
 
 
 _INFO: Final = _Info()
+_INFO_IN_ID3: Final = {
+    "INAM": "TIT2",
+    "IART": "TPE1",
+    "IPRD": "TALB",
+    "ICRD": "TYER",
+    "ITRK": "TRCK",
+    "IGNR": "TCON",
+    "ICMT": "COMM:",
+}
+
+
+def _frames_of_info(info: Sequence[bytes]) -> list[bytes]:
+    """The ID3 frames that say what the INFO list says, but for our token.
+
+    Many readers look at INFO only where there is no ID3; a new tag without these would hide artist and comment.
+    """
+    said = {_INFO.name(entry): without_token(_INFO.text(entry)) for entry in reversed(info)}
+    return frames_of({frame: said.get(name, "") for name, frame in _INFO_IN_ID3.items()})
 
 
 def _read_info(data: bytes) -> list[bytes]:

@@ -286,12 +286,13 @@ class _SpectralFrames:
         )
 
     def _contrast(self, magnitude: FloatArray) -> FloatArray:
-        peaks, valleys = [], []
+        peaks: list[FloatArray] = []
+        valleys: list[FloatArray] = []
         for band, count in self._banks.contrast_bands:
             ordered = np.sort(magnitude[:, band], axis=1)
             for kept, edge in ((valleys, ordered[:, :count]), (peaks, ordered[:, -count:])):
                 kept.append(np.maximum(edge, np.float32(_CONTRAST_FLOOR)).mean(axis=1))
-        return to_db(np.stack(peaks, axis=1)) - to_db(np.stack(valleys, axis=1))
+        return np.asarray(to_db(np.stack(peaks, axis=1)) - to_db(np.stack(valleys, axis=1)))
 
     def _close_frames(self, frames: int) -> None:
         """Reduce the spectra of all frames before number `frames` to their means."""

@@ -541,3 +541,20 @@ def test_files_that_mutagen_wrote_last_are_read(tone: CopyTone) -> None:
         state = read_state(path)
         assert (state.mark, state.token) == (PURPLE, PURPLE)
         assert apply_mark(path, None).mark is None
+
+
+def test_a_wav_that_only_had_info_keeps_its_comment_for_readers_of_id3(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_tone(path, metadata={"comment": "8A - 7", "title": "Song", "artist": "Ä"})
+    original = path.read_bytes()
+    assert apply_mark(path, Mark(Zone.GREEN)).text == "8A - 7 #GREEN"
+    tags = mutagen.wave.WAVE(path).tags
+    assert [frame.text for frame in tags.getall("COMM")] == [["8A - 7 #GREEN"]]
+    assert (str(tags["TIT2"]), str(tags["TPE1"])) == ("Song", "Ä")
+    marked = path.read_bytes()
+    apply_mark(path, Mark(Zone.GREEN))
+    assert path.read_bytes() == marked
+    apply_mark(path, Mark(Zone.PURPLE))
+    assert read_state(path).text == "8A - 7 #PURPLE"
+    apply_mark(path, None)
+    assert path.read_bytes() == original
