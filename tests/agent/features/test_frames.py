@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import librosa
 import numpy as np
 import pytest
@@ -169,4 +171,4 @@ def test_carried_filterbanks_are_librosas() -> None:
     bands = [(band.start, band.stop) for band in banks.onset_bands]
     assert bands[0][0] == 0
     assert bands[-1][1] == 128
-    assert all(left[1] == right[0] for left, right in zip(bands[:-1], bands[1:], strict=True))
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(bands))

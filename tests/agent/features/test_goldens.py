@@ -1,6 +1,7 @@
 """Stored vectors change only together with FEATURES_VERSION.
 
-After a change that is meant: raise the version and write new goldens with ``python -m tests.agent.features.test_goldens``.
+After a change that is meant, raise the version and write new goldens with
+``python -m tests.agent.features.test_goldens``.
 """
 
 from __future__ import annotations
