@@ -9,11 +9,11 @@ look at a tag tells whether it has to shrink again, when they go, to give back t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from exporters.tags import mapping
-from exporters.tags.layout import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,18 @@ class TagField(StrEnum):
     GROUPING = "grouping"
     GENRE = "genre"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of a file's tags that concern us."""
+
+    own: str
+    """Value of our own field."""
+    visible: tuple[str, ...]
+    """The chosen field's text; a WAV file has it twice."""
+    artist: str
+    title: str
 
 
 class Dialect(Protocol):

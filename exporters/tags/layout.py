@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporters.tags.entries import TagField
+    from exporters.tags.entries import TagField, Texts
     from exporters.tags.splice import Edit, Span
     from moodzone_agent.types import Mark
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts of a file's tags that concern us."""
-
-    own: str
-    """Value of our own field."""
-    visible: tuple[str, ...]
-    """The chosen field's text; a WAV file has it twice."""
-    artist: str
-    title: str
 
 
 class TaggedFile(Protocol):

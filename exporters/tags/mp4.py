@@ -9,14 +9,13 @@ import struct
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from exporters.tags import entries as common
-from exporters.tags.entries import TagField
+from exporters.tags.entries import TagField, Texts
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from exporters.tags.layout import Texts
     from exporters.tags.splice import Source, Span
     from moodzone_agent.types import Mark
 

@@ -12,8 +12,7 @@ from moodzone_agent.errors import TagError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporters.tags.entries import TagField
-    from exporters.tags.layout import Texts
+    from exporters.tags.entries import TagField, Texts
     from exporters.tags.splice import Source, Span
     from moodzone_agent.types import Mark
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from exporters.tags.entries import with_mark
+from exporters.tags.entries import Texts, with_mark
 from exporters.tags.splice import Edit
 from exporters.tags.vorbis import VorbisComment
 from moodzone_agent.errors import TagError
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from exporters.tags.entries import TagField
-    from exporters.tags.layout import Texts
     from exporters.tags.splice import Source, Span
     from moodzone_agent.types import Mark
 

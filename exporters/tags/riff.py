@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
 
 from exporters.tags import entries as common
-from exporters.tags.entries import TagField
+from exporters.tags.entries import TagField, Texts
 from exporters.tags.id3 import HEADER, Id3Tag, edited, frames_of, tag_length
-from exporters.tags.layout import Texts
 from exporters.tags.mapping import without_token
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from exporters.tags import entries as common
-from exporters.tags.entries import TagField
+from exporters.tags.entries import TagField, Texts
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporters.tags.layout import Texts
 
 OUR_VENDOR: Final = b"MoodZone"
 
