@@ -44,7 +44,7 @@ def undo(
     journal: Journal,
     run_id: int | None = None,
     *,
-    take_out: Callable[[Path], None],
+    take_out: Callable[[Path, Entry], None],
     locate: Callable[[Entry], Path | None] | None = None,
     report: Callable[[UndoResult], None] | None = None,
 ) -> list[UndoResult]:
@@ -86,7 +86,7 @@ class _Undo:
     run_id: int
     run: Run
     """The run that undoes."""
-    take_out: Callable[[Path], None]
+    take_out: Callable[[Path, Entry], None]
     locate: Callable[[Entry], Path | None] | None
 
     def of(self, entry: Entry) -> UndoResult:
@@ -105,7 +105,7 @@ class _Undo:
                     return UndoResult(path, Outcome.RESTORED)
                 except PatchError as error:
                     reason = str(error)
-            changed = edit_file(path, self.take_out, self.run, note=entry.note)
+            changed = edit_file(path, lambda copy: self.take_out(copy, entry), self.run, note=entry.note)
             return UndoResult(path, Outcome.TAKEN_OUT if changed else Outcome.ALREADY, reason)
         except FileError as error:
             return UndoResult(path, Outcome.FAILED, str(error))

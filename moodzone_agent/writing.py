@@ -104,16 +104,25 @@ def _files(library: Library, roots: list[Path] | None) -> Iterator[tuple[Path, T
 def preview(want: Wanted, library: Library, field: TagField) -> WriteResult:
     """What writing this mark would do; nothing is written."""
     try:
-        state = _state_to_edit(want, library, field)
+        stamp = Stamp.of(want.path.stat())
+        state = read_state(want.path, field=field)
+    except OSError as error:
+        return WriteResult(want.path, WriteStatus.FAILED, explain(error))
     except FileError as error:
         return WriteResult(want.path, WriteStatus.FAILED, str(error))
+    result = WriteResult(
+        want.path, WriteStatus.WRITTEN, before=state.text, after=preview_text(state, want.mark)
+    )
+    if state.mark == want.mark and result.after == result.before:
+        return replace(result, status=WriteStatus.UNCHANGED)
+    record = library.file(want.path)
+    if record is None or record.stamp != stamp:
+        reason = "changed since it was scanned; scan it again first"
+        return replace(result, status=WriteStatus.FAILED, reason=reason, after="")
     objection = _objection(state, want.mark)
     if objection:
-        return WriteResult(want.path, WriteStatus.SKIPPED, objection, before=state.text)
-    after = preview_text(state, want.mark)
-    same = state.mark == want.mark and after == state.text
-    status = WriteStatus.UNCHANGED if same else WriteStatus.WRITTEN
-    return WriteResult(want.path, status, before=state.text, after=after)
+        return replace(result, status=WriteStatus.SKIPPED, reason=objection, after="")
+    return result
 
 
 def write_mark(want: Wanted, library: Library, run: Run, settings: TagSettings) -> WriteResult:
@@ -173,7 +182,7 @@ def undo_run(
     return undo(
         journal,
         number,
-        take_out=lambda copy: _take_out(copy, settings.field),
+        take_out=lambda copy, entry: _take_out(copy, TagField(entry.note.get("field", settings.field))),
         locate=_finder(library, journal),
         report=note,
     )
@@ -228,17 +237,6 @@ def marked_files(library: Library) -> Iterator[Path]:
     """Known files that are there and carry something of ours."""
     for track in library.tracks():
         yield from filter(_is_marked, track.paths)
-
-
-def _state_to_edit(want: Wanted, library: Library, field: TagField) -> TagState:
-    record = library.file(want.path)
-    try:
-        stamp = Stamp.of(want.path.stat())
-    except OSError as error:
-        raise FileError(explain(error)) from error
-    if record is None or record.stamp != stamp:
-        raise FileChangedError("changed since it was scanned; scan it again first")
-    return read_state(want.path, field=field)
 
 
 def _objection(state: TagState, mark: Mark) -> str:

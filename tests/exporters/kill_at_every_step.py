@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
 
 
 def take_back(folder: Path) -> None:
-    undo(Journal(folder / "journal"), take_out=lambda copy: void(copy.write_bytes(CLEARED)))
+    undo(Journal(folder / "journal"), take_out=lambda copy, entry: void(copy.write_bytes(CLEARED)))
 
 
 def void(_: object) -> None:

@@ -310,7 +310,7 @@ def test_an_interrupt_right_after_the_replacement_does_not_lose_the_way_back(
         edit(journal, track)
     monkeypatch.undo()
     assert track.read_bytes() == NEW
-    undo(journal, take_out=lambda copy: None)
+    undo(journal, take_out=lambda copy, entry: None)
     assert track.read_bytes() == OLD
 
 

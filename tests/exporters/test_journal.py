@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporters.atomic import edit_file
-from exporters.journal import Journal, Run
+from exporters.journal import Entry, Journal, Run
 from exporters.undo import Outcome, undo
 from moodzone_agent.errors import FileError, JournalError, UsageError
 
@@ -50,7 +50,7 @@ def tag_all(journal: Journal, tracks: list[Path]) -> int:
     return run.id
 
 
-def refuse(copy: Path) -> None:
+def refuse(copy: Path, entry: Entry) -> None:
     raise AssertionError(f"{copy} should be restored byte for byte")
 
 
@@ -150,7 +150,7 @@ def test_a_damaged_line_costs_one_file(journal: Journal, tracks: list[Path]) -> 
     lines[ready[1]] = lines[ready[1]].replace(b'"old_mtime_ns": 1', b'"old_mtime_ns": 2')
     records(journal, run).write_bytes(b"".join(lines[:-1]))
 
-    def take_out(copy: Path) -> None:
+    def take_out(copy: Path, entry: Entry) -> None:
         copy.write_bytes(copy.read_bytes().removeprefix(b"tag"))
 
     assert journal.runs()[0].damaged == 1

@@ -48,7 +48,7 @@ def mark(journal: Journal, *paths: Path, token: bytes = OURS) -> int:
     return run.id
 
 
-def take_out(copy: Path) -> None:
+def take_out(copy: Path, entry: Entry) -> None:
     copy.write_bytes(copy.read_bytes().replace(OURS, b""))
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_taken_out_says_why(journal: Journal, tracks: list
     mark(journal, tracks[0])
     tracks[0].write_bytes(b"other" + tracks[0].read_bytes())
 
-    def refuse(copy: Path) -> None:
+    def refuse(copy: Path, entry: Entry) -> None:
         raise TagError("cannot be spliced")
 
     (result,) = undo(journal, take_out=refuse)
