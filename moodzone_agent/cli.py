@@ -383,10 +383,15 @@ def _write(
         if not (yes or json_ or _consents(library, settings, wants)):
             raise typer.Exit(STOPPED)
         journal = Journal(places.journal)
-        with journal.start("write") as run, _write_progress(len(wants)) as advance:
-            for want in wants:
-                tell(write_mark(want, library, run, settings.tags))
-                advance()
+        try:
+            with journal.start("write") as run, _write_progress(len(wants)) as advance:
+                for want in wants:
+                    tell(write_mark(want, library, run, settings.tags))
+                    advance()
+        except JournalError:
+            if not json_:
+                _report_writes(results, done="written before it had to stop")
+            raise
         with suppress(JournalError):  # another process writes by now, and will do it
             journal.prune(
                 keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
@@ -400,13 +405,18 @@ def _write(
 def _write_progress(total: int) -> Iterator[Any]:
     from rich.progress import Progress
 
-    with Progress(console=_console(stderr=True), transient=True) as progress:
+    console = _console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Writing", total=total)
         yield lambda: progress.advance(task)
 
 
 def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool:
     """Ask before the first write to a library, where there is somebody to ask."""
+    from itertools import islice
+
+    from rich.filesize import decimal
+
     from moodzone_agent.writing import WriteStatus, preview
 
     if library.meta(_CONSENT) or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -575,8 +585,12 @@ def _known(library: Library, path: Path) -> TrackRecord:
 
 def _require(paths: list[Path]) -> None:
     for path in paths:
-        if not os.path.lexists(path):
-            raise UsageError(f"{_shown(path)} does not exist")
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(f"{_shown(path)} does not exist") from None
+        except OSError:  # a scan says what is wrong with it
+            continue
 
 
 def _shown(path: Path) -> str:

@@ -34,7 +34,7 @@ _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _RIBBON_AROUSAL: Final = (2.0, 7.0)
 """Drawn lowest and highest; hardly any music lies beyond."""
 _MOST_NAMED: Final = 50
-_MOST_SKIPPED_NAMED: Final = 10
+_MOST_SKIPPED_NAMED: Final = 5
 
 
 def zone_text(zone: Zone, *, sure: bool = True) -> Text:
@@ -143,6 +143,7 @@ def scan_progress(console: Console) -> Progress:
         TextColumn("{task.description}", style="dim", markup=False),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 
@@ -202,7 +203,7 @@ def failures(failed: Iterable[tuple[Path, str]]) -> list[RenderableType]:
 
 
 def skips(skipped: Iterable[tuple[Path, str]]) -> list[RenderableType]:
-    """Each skipped file with its reason; of more than ten with one reason only their number."""
+    """Each skipped file with its reason; of more than five with one reason only their number."""
     by_reason: defaultdict[str, list[Path]] = defaultdict(list)
     for path, reason in skipped:
         by_reason[reason].append(path)

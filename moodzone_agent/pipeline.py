@@ -79,6 +79,8 @@ def scan(
     absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
     scanning = _Scan(library, model, field)
     quick = [result for root in absolute for result in scanning.look_at(root)]
+    for root in absolute:
+        library.mark_missing(root, scanning.seen, scanning.unreadable)
     on_plan(Plan(scanning.files, len(scanning.tasks), sum(task.size for task in scanning.tasks)))
     yield from quick
     if scanning.tasks:
@@ -88,8 +90,6 @@ def scan(
                 for outcome in workers.run(scanning.tasks):
                     yield from scanning.take(outcome)
                 scanning.next_round()
-    for root in absolute:
-        library.mark_missing(root, scanning.seen, scanning.unreadable)
 
 
 def rate_stored(library: Library, model: ZoneModel) -> int:

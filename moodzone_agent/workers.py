@@ -152,11 +152,11 @@ def _is_known_duration(seconds: float | None) -> bool:
 def _outcome(task: Task, future: Future[Any]) -> Outcome:
     try:
         return Outcome(task, result=future.result())
+    except pebble.ProcessExpired as error:  # an OSError, though it tells of no disk
+        return Outcome(task, error=AudioError(f"crashed the decoder (exit code {error.exitcode})"))
     except (FileError, OSError) as error:
-        if isinstance(error, TimeoutError) and error.errno is None:  # the pool's; a disk's has a number
+        if isinstance(error, TimeoutError) and not isinstance(error.errno, int):  # the pool's, not a disk's
             return Outcome(task, error=AudioError("took too long to read; its audio may be damaged"))
         return Outcome(task, error=error)
-    except pebble.ProcessExpired as error:
-        return Outcome(task, error=AudioError(f"crashed the decoder (exit code {error.exitcode})"))
     except Exception as error:  # noqa: BLE001 - the edge that isolates one file
         return Outcome(task, error=AudioError(f"could not be analysed ({type(error).__name__}: {error})"))

@@ -141,7 +141,7 @@ def write_mark(want: Wanted, library: Library, run: Run, settings: TagSettings) 
             raise FileChangedError("another program edited its tags just now; nothing was written")
         new_state = apply_mark(copy, want.mark, field=settings.field)
 
-    note = {"audio_id": want.audio_id}
+    note = {"audio_id": want.audio_id, "field": str(settings.field)}
     try:
         if not edit_file(want.path, edit, run, times=settings.times, note=note):
             return replace(expected, status=WriteStatus.UNCHANGED)

@@ -195,7 +195,9 @@ class _Decoder:
             self.good += 1
             for frame in frames:
                 if frame.sample_rate not in _RATES:
-                    raise AudioError(f"states {frame.sample_rate} samples a second; its header may be damaged")
+                    raise AudioError(
+                        f"states {frame.sample_rate} samples a second; its header may be damaged"
+                    )
                 if frame.samples:
                     yield frame
 

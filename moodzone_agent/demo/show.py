@@ -29,7 +29,7 @@ from moodzone_agent.writing import Wanted, WriteStatus, undo_run, wanted, write_
 
 _ENDINGS: Final = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aiff", ".wav", ".mp3", ".flac")
 _SECONDS: Final = 75.0
-_CUTS: Final = Cuts(yellow_max=4.0, purple_min=5.4)
+_CUTS: Final = Cuts(yellow_max=4.0, purple_min=5.3)
 """Synthesised music is less exciting than real music; a user would move the cut in the settings likewise."""
 _WIDTH: Final = 100
 
@@ -77,7 +77,7 @@ class _Demo:
         return songs
 
     def _rate(self, library: Library) -> None:
-        self._heading("1. Nine synthesised tracks, rated")
+        self._heading(f"1. Nine synthesised tracks, rated (PURPLE from an energy of {_CUTS.purple_min} here)")
         with scan_progress(self.console) as progress:
             task = progress.add_task("", total=len(_ENDINGS))
             for result in scan([self.music], library, self.model, jobs=default_jobs()):

@@ -1,8 +1,9 @@
 """From the analysis signal to 0.5-s frames, as it streams by.
 
-The spectrum is librosa's: 2048 samples, hop 512, periodic Hann window, centred (1,024 zeros before the first
-and after the last sample). A spectrum belongs to the frame that holds its centre. Where librosa defines a
-column, a frame's value is the mean of librosa's over the frame's spectra.
+The spectrum is librosa's: 2048 samples, hop 512, periodic Hann window, centred, the signal mirrored at both ends: with
+silence there, the start of a clip would be an onset that the same music inside a track doesn't have, and a model trained
+on clips would expect it. A spectrum belongs to the frame that holds its centre. Where librosa defines a column, a frame's
+value is the mean of librosa's over the frame's spectra.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from moodzone_agent.features.spec import (
 
 FloatArray = NDArray[np.float32]
 
+_PADDING: Final = N_FFT // 2
 _SPECTRA_AT_ONCE: Final = 32
 """Small enough to stay in the processor's cache."""
 _N_MELS: Final = 128
@@ -216,7 +218,8 @@ class _SpectralFrames:
     def __init__(self) -> None:
         self._banks = _filterbanks()
         self._window = _hann()
-        self._samples = np.zeros(N_FFT // 2, np.float32)
+        self._samples = np.empty(0, np.float32)
+        self._started = False
         self._last_mel_db: FloatArray | None = None
         self._hops: list[FloatArray] = []
         self._first_hop = 0
@@ -225,11 +228,16 @@ class _SpectralFrames:
 
     def push(self, block: FloatArray) -> None:
         self._samples = np.concatenate((self._samples, block))
-        self._transform(multiple_of=_SPECTRA_AT_ONCE)
+        if not self._started and self._samples.size > _PADDING:
+            self._samples = np.concatenate((self._samples[_PADDING:0:-1], self._samples))
+            self._started = True
+        if self._started:
+            self._transform(multiple_of=_SPECTRA_AT_ONCE)
 
     def result(self, *, frames: int) -> tuple[FloatArray, FloatArray]:
-        self._samples = np.concatenate((self._samples, np.zeros(N_FFT // 2, np.float32)))
-        self._transform(multiple_of=1)
+        if self._started:
+            self._samples = np.concatenate((self._samples, self._samples[-2 : -_PADDING - 2 : -1]))
+            self._transform(multiple_of=1)
         self._close_frames(frames)
         rows = np.concatenate(self._rows) if self._rows else np.empty((0, _MFCC_INPUT.stop), np.float32)
         onsets = np.concatenate(self._onsets)[: first_hop(frames)]

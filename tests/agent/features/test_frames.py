@@ -43,7 +43,7 @@ def music() -> Samples:
 
 
 def spectrum(samples: Samples) -> NDArray[np.float32]:
-    return np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP_LENGTH, pad_mode="constant"))
+    return np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP_LENGTH, pad_mode="reflect"))
 
 
 def check_against_librosa(samples: Samples) -> None:
