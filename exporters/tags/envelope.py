@@ -63,7 +63,7 @@ def _tail(source: Source, end: int, length: int) -> bytes:
 
 
 def _v1_length(source: Source, end: int) -> int:
-    if _tail(source, end, V1_SIZE)[:3] != b"TAG":
+    if _tail(source, end, V1_SIZE)[:3] != b"TAG" or _tail(source, end, V1_SIZE + 3)[:8] == b"APETAGEX":
         return 0
     extended = _tail(source, end - V1_SIZE, _V1_EXTENSION)[:4] == b"TAG+"
     return V1_SIZE + (_V1_EXTENSION if extended else 0)
@@ -73,8 +73,9 @@ def _ape_length(source: Source, end: int) -> int:
     footer = _tail(source, end, _APE_FOOTER)
     if footer[:8] != b"APETAGEX":
         return 0
-    has_header = footer[23] & 0x80
-    return int.from_bytes(footer[12:16], "little") + (_APE_FOOTER if has_header else 0)
+    length = int.from_bytes(footer[12:16], "little")
+    header = _tail(source, end - length, _APE_FOOTER)
+    return length + (_APE_FOOTER if header[:8] == b"APETAGEX" else 0)
 
 
 def _lyrics3_length(source: Source, end: int) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 HEAD_BYTES: Final = 12
 """How many leading bytes `sniff` looks at."""
 
-FORMATS: Final = "mp3,flac,wav,w64,aiff,mov,ogg"
+FORMATS: Final = "mp3,aac,flac,wav,w64,aiff,mov,ogg"
 """FFmpeg's names of the demuxers a file may be opened with; playlists that name other files are not among them."""
 
 

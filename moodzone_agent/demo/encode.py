@@ -71,8 +71,8 @@ def write_audio(
     ``round(x * 2**(bits - 1))``, clipped. A rate that the encoder lacks is resampled to the next higher one.
     `tags` go by FFmpeg's names (title, artist, comment, ...).
 
-    Raises UsageError for a suffix, codec, rate or number of channels (1, 2, 6) that will not do; AudioError
-    where the encoder refuses; OSError where the file cannot be written.
+    Raises UsageError where there are no samples, and for a suffix, codec, rate or number of channels (1, 2, 6)
+    that will not do; AudioError where the encoder refuses; OSError where the file cannot be written.
     """
     if path.suffix.lower() not in _CONTAINERS:
         raise UsageError(f"Cannot write '{path.suffix}' files; choose one of {', '.join(_CONTAINERS)}.")
@@ -81,7 +81,9 @@ def write_audio(
     if codec not in _FORMATS:
         raise UsageError(f"Cannot encode with '{codec}'; choose one of {', '.join(_FORMATS)}.")
     several = iter([blocks] if isinstance(blocks, np.ndarray) else blocks)
-    first = _columns(next(several, np.zeros((0, 2), np.float32)))
+    first = _columns(next((block for block in several if len(block)), np.zeros((0, 2), np.float32)))
+    if not len(first):
+        raise UsageError("There are no samples to write.")
     if first.shape[1] not in _LAYOUTS:
         raise UsageError(f"Cannot write {first.shape[1]} channels; give 1, 2 or 6.")
     if rate <= 0:

@@ -1,9 +1,9 @@
 """From the analysis signal to 0.5-s frames, as it streams by.
 
-The spectrum is librosa's: 2048 samples, hop 512, periodic Hann window, centred, the signal mirrored at both ends: with
-silence there, the start of a clip would be an onset that the same music inside a track doesn't have, and a model trained
-on clips would expect it. A spectrum belongs to the frame that holds its centre. Where librosa defines a column, a frame's
-value is the mean of librosa's over the frame's spectra.
+The spectrum is librosa's: 2048 samples, hop 512, periodic Hann window, centred, the signal mirrored at both ends.
+A spectrum belongs to the frame that holds its centre. Where librosa defines a column, a frame's value is the mean of
+librosa's over the frame's spectra. The first four spectra count nowhere: the start of a clip would be an onset that the
+same music inside a track doesn't have, and a model trained on clips would come to expect it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from moodzone_agent.features.spec import (
 FloatArray = NDArray[np.float32]
 
 _PADDING: Final = N_FFT // 2
+_SETTLING: Final = 4
+"""Spectra at the start of a stream that no mean counts: 0.09 s of mirrored signal and of the codec coming in."""
 _SPECTRA_AT_ONCE: Final = 32
 """Small enough to stay in the processor's cache."""
 _N_MELS: Final = 128
@@ -241,6 +243,7 @@ class _SpectralFrames:
         self._close_frames(frames)
         rows = np.concatenate(self._rows) if self._rows else np.empty((0, _MFCC_INPUT.stop), np.float32)
         onsets = np.concatenate(self._onsets)[: first_hop(frames)]
+        onsets[:_SETTLING] = onsets[_SETTLING : first_hop(1)].mean(axis=0) if frames else 0
         return self._columns(rows[:frames]), onsets
 
     def _transform(self, *, multiple_of: int) -> None:
@@ -308,7 +311,10 @@ class _SpectralFrames:
         if frames <= done:
             return
         hops = np.concatenate(self._hops)
-        starts = np.array([first_hop(frame) for frame in range(done, frames + 1)]) - self._first_hop
+        starts = (
+            np.array([max(first_hop(frame), _SETTLING) for frame in range(done, frames + 1)])
+            - self._first_hop
+        )
         sums = np.add.reduceat(hops[: starts[-1]], starts[:-1], axis=0)
         self._rows.append(np.asarray(sums / np.diff(starts)[:, None], np.float32))
         self._hops = [hops[starts[-1] :]]

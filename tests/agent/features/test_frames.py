@@ -33,6 +33,7 @@ def column(table: FrameTable, name: str) -> NDArray[np.float32]:
 def frame_means(values: NDArray[np.floating], frames: int) -> NDArray[np.float64]:
     """librosa's values per spectrum [..., H] as means over each frame's spectra [frames, ...]."""
     frame_of = np.arange(values.shape[-1]) * HOP_LENGTH // FRAME_SAMPLES
+    frame_of[:4] = -1
     return np.stack([values[..., frame_of == frame].mean(axis=-1) for frame in range(frames)])
 
 
