@@ -23,14 +23,12 @@ from moodzone_agent.demo.music import Song, compose, render_blocks
 from moodzone_agent.errors import UsageError
 from moodzone_agent.library.store import Library
 from moodzone_agent.pipeline import scan
-from moodzone_agent.types import Cuts, Label, LabelOrigin, Zone
+from moodzone_agent.types import Label, LabelOrigin, Zone
 from moodzone_agent.workers import default_jobs
 from moodzone_agent.writing import Wanted, WriteStatus, undo_run, wanted, write_mark
 
 _ENDINGS: Final = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aiff", ".wav", ".mp3", ".flac")
 _SECONDS: Final = 75.0
-_CUTS: Final = Cuts(yellow_max=4.0, purple_min=5.3)
-"""Synthesised music is less exciting than real music; a user would move the cut in the settings likewise."""
 _WIDTH: Final = 100
 
 
@@ -77,7 +75,7 @@ class _Demo:
         return songs
 
     def _rate(self, library: Library) -> None:
-        self._heading(f"1. Nine synthesised tracks, rated (PURPLE from an energy of {_CUTS.purple_min} here)")
+        self._heading("1. Nine synthesised tracks, rated")
         with scan_progress(self.console) as progress:
             task = progress.add_task("", total=len(_ENDINGS))
             for result in scan([self.music], library, self.model, jobs=default_jobs()):
@@ -146,7 +144,7 @@ def _run_in(folder: Path, console: Console) -> bool:
     music = folder / "music"
     music.mkdir()
     places = Places(folder / "settings.toml", folder / "library.sqlite", folder / "journal")
-    return _Demo(console, music, places, ZoneModel(load_bundle(), _CUTS), TagSettings()).run()
+    return _Demo(console, music, places, ZoneModel(load_bundle()), TagSettings()).run()
 
 
 def _comment(ending: str) -> dict[str, str]:
