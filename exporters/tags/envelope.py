@@ -75,7 +75,8 @@ def _ape_length(source: Source, end: int) -> int:
         return 0
     length = int.from_bytes(footer[12:16], "little")
     header = _tail(source, end - length, _APE_FOOTER)
-    return length + (_APE_FOOTER if header[:8] == b"APETAGEX" else 0)
+    has_header = footer[23] & 0x80 and header[:8] == b"APETAGEX"
+    return length + (_APE_FOOTER if has_header else 0)
 
 
 def _lyrics3_length(source: Source, end: int) -> int:

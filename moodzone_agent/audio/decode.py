@@ -66,7 +66,9 @@ class AudioReader:
     def _open(self) -> None:
         start, end = audio_span(self._file)
         if start == end:
-            raise AudioError("is empty" if end == 0 else "holds nothing but tags")
+            raise AudioError(
+                "holds no audio: " + ("the file is empty" if end == 0 else "there are only tags")
+            )
         audio = AudioBytes(self._file, start, end)
         head = audio.read(HEAD_BYTES)
         audio.seek(0)

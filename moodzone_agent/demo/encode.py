@@ -82,8 +82,8 @@ def write_audio(
         raise UsageError(f"Cannot encode with '{codec}'; choose one of {', '.join(_FORMATS)}.")
     several = iter([blocks] if isinstance(blocks, np.ndarray) else blocks)
     first = _columns(next((block for block in several if len(block)), np.zeros((0, 2), np.float32)))
-    if not len(first):
-        raise UsageError("There are no samples to write.")
+    if not len(first) and codec != "flac":  # the other encoders hang on nothing, or write a file that is none
+        raise UsageError(f"There are no samples to write with '{codec}'.")
     if first.shape[1] not in _LAYOUTS:
         raise UsageError(f"Cannot write {first.shape[1]} channels; give 1, 2 or 6.")
     if rate <= 0:
