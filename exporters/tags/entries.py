@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from exporters.tags import mapping
+from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from moodzone_agent.types import Mark
 
@@ -40,9 +41,42 @@ class Texts:
     own: str
     """Value of our own field."""
     visible: tuple[str, ...]
-    """The chosen field's text; a WAV file has it twice."""
+    """The texts of all entries that show the chosen field, by preference; a WAV file has two lists of them."""
     artist: str
     title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one edit does to our own field and to the visible tokens."""
+
+    old: Mark | None
+    """The mark in our own field, which tells our tokens from the user's."""
+    new: Mark | None
+    """The mark to write; None takes out all that is ours."""
+    field: TagField
+    """Where the new token is to stand."""
+    holders: Collection[TagField]
+    """Where tokens of ours stand that are to be replaced or taken out."""
+    inserts: bool
+    """Whether the new token is added where none of ours stands."""
+
+    @property
+    def spellings(self) -> frozenset[str]:
+        """The tokens that the edit puts in or takes out."""
+        return frozenset(mark.token for mark in (self.old, self.new) if mark is not None)
+
+    def replaced(self, text: str, field: TagField) -> str:
+        """A field's text with our token replaced or taken out, where it is there."""
+        if self.new is None or field is not self.field:
+            return mapping.without_token(text, self.old)
+        return self.added(text) if mapping.has_token(text, self.old) else text
+
+    def added(self, text: str) -> str:
+        """The text with the new token, which a genre gets at its end."""
+        if self.new is None:
+            return text
+        return mapping.with_token(text, self.new, self.old, at_end=self.field is TagField.GENRE)
 
 
 class Dialect(Protocol):
@@ -69,7 +103,7 @@ class Dialect(Protocol):
         """Name of the entry that holds the title."""
 
     def name(self, entry: bytes) -> str:
-        """What an entry is, so that entries of one name mean the same."""
+        """What an entry is, so that entries of one name mean the same; with ``?`` for one that cannot be read."""
 
     def text(self, entry: bytes) -> str:
         """Text of an entry. Raises TagError where it cannot be read reliably."""
@@ -97,27 +131,19 @@ def texts(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> Texts:
         found = (dialect.text(entry) for entry in entries if dialect.name(entry) == name)
         return "/".join(text.replace("\0", "/") for text in found)
 
-    shown = _find_visible(entries, dialect, field)
-    visible = "" if shown is None else dialect.text(entries[shown])
-    return Texts(joined(dialect.own), (visible,), joined(dialect.artist), joined(dialect.title))
+    visible = tuple(dialect.text(entries[index]) for index in _visible(entries, dialect, field))
+    return Texts(joined(dialect.own), visible, joined(dialect.artist), joined(dialect.title))
 
 
-def new_text(text: str, mark: Mark | None, field: TagField) -> str:
-    """The visible text as it becomes with ``mark``: a genre gets the token at its end."""
-    if mark is None:
-        return mapping.without_token(text)
-    return mapping.with_token(text, mark, at_end=field is TagField.GENRE)
-
-
-def foreign(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> list[bytes]:
-    """What of the entries is not ours: all but our own field, and the visible text without its token."""
-    shown = _find_visible(entries, dialect, field)
+def foreign(entries: Sequence[bytes], dialect: Dialect, spellings: Collection[str]) -> list[bytes]:
+    """What of the entries an edit leaves as it is: all but our own field and tokens of these spellings."""
+    shown = {index for field in TagField for index in _visible(entries, dialect, field)}
     result = []
     for index, entry in enumerate(entries):
         if dialect.name(entry) == dialect.own:
             continue
-        if index == shown:
-            text = mapping.without_token(dialect.text(entry))
+        if index in shown:
+            text = mapping.without_spelled(dialect.text(entry), spellings)
             if text:
                 result.append(dialect.with_text(entry, text))
         else:
@@ -126,33 +152,41 @@ def foreign(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> list
 
 
 def with_mark(
-    entries: Sequence[bytes], dialect: Dialect, mark: Mark | None, field: TagField, *, in_front: bool = False
+    entries: Sequence[bytes], dialect: Dialect, plan: Plan, *, in_front: bool = False
 ) -> list[bytes]:
-    """The entries with our own field and one visible token of ``mark``, or without anything of ours for None.
+    """The entries as the plan wants them. Raises TagError where an unreadable one would be hidden.
 
-    Entries that carry the mark already keep their bytes. New ones go to the end or, if ``in_front``, to the
-    start; the visible one beside our own field.
+    Every entry that shows our token is brought up to date. Entries that carry the mark already keep their
+    bytes. New ones go to the end or, if ``in_front``, to the start; the visible one beside our own field.
     """
     owned = [index for index, entry in enumerate(entries) if dialect.name(entry) == dialect.own]
     in_front = in_front or owned[:1] == [0]
     kept: list[bytes | None] = [None if index in owned else entry for index, entry in enumerate(entries)]
     ours: list[bytes] = []
-    if mark is not None:
-        has_it = bool(owned) and dialect.text(entries[owned[0]]) == mark.field
-        if dialect.own:
-            ours.append(entries[owned[0]] if has_it else dialect.make(dialect.own, mark.field))
+    if plan.new is not None and dialect.own:
+        has_it = bool(owned) and dialect.text(entries[owned[0]]) == plan.new.field
+        ours.append(entries[owned[0]] if has_it else dialect.make(dialect.own, plan.new.field))
 
-    shown = _find_visible(entries, dialect, field)
-    if shown is not None:
-        old = dialect.text(entries[shown])
-        new = new_text(old, mark, field)
-        if new != old:
-            entry = dialect.with_text(entries[shown], new)
-            beside_ours = not owned or abs(owned[0] - shown) == 1
-            made_by_us = beside_ours and entry == dialect.make(dialect.name(entry), "")
-            kept[shown] = None if made_by_us else entry
-    elif mark is not None and field in dialect.created:
-        ours.insert(len(ours) if in_front else 0, dialect.make(dialect.created[field], mark.token))
+    for field in plan.holders:
+        for index in _visible(entries, dialect, field):
+            old = dialect.text(entries[index])
+            new = plan.replaced(old, field)
+            if new != old:
+                entry = dialect.with_text(entries[index], new)
+                beside_ours = not owned or abs(owned[0] - index) == 1
+                made_by_us = beside_ours and entry == dialect.make(dialect.name(entry), "")
+                kept[index] = None if made_by_us else entry
+
+    candidates = _visible(entries, dialect, plan.field)
+    if plan.inserts and not any(mapping.has_token(dialect.text(entries[at]), plan.old) for at in candidates):
+        _expect_readable(entries, dialect, plan.field)
+        if candidates:
+            entry = entries[candidates[0]]
+            kept[candidates[0]] = dialect.with_text(entry, plan.added(dialect.text(entry)))
+        elif plan.field in dialect.created:
+            ours.insert(
+                len(ours) if in_front else 0, dialect.make(dialect.created[plan.field], plan.added(""))
+            )
 
     place = 0 if in_front else owned[0] if owned else len(kept)
     before, after = ([entry for entry in part if entry is not None] for part in (kept[:place], kept[place:]))
@@ -167,8 +201,7 @@ def is_grown(entries: Sequence[bytes], dialect: Dialect) -> bool:
 def fit(
     entries: Sequence[bytes],
     dialect: Dialect,
-    mark: Mark | None,
-    field: TagField,
+    plan: Plan,
     *,
     space: int,
     least: int = 0,
@@ -183,27 +216,34 @@ def fit(
     def fits(length: int, space: int) -> bool:
         return space - length >= least or space == length
 
-    new = with_mark(entries, dialect, mark, field)
+    new = with_mark(entries, dialect, plan)
     if new == list(entries):
         return new, space
     length = measure(new)
-    if mark is None and is_grown(entries, dialect) and fits(length, space - GROWTH):
+    if plan.new is None and is_grown(entries, dialect) and fits(length, space - GROWTH):
         return new, space - GROWTH
     if fits(length, space):
         return new, space
-    new = with_mark(entries, dialect, mark, field, in_front=True)
+    new = with_mark(entries, dialect, plan, in_front=True)
     missing = measure(new) + least - space
     return new, space + GROWTH * -(-missing // GROWTH)
 
 
-def _find_visible(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> int | None:
-    """Index of the entry that has a token, else of the preferred one that could get it."""
+def _visible(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> list[int]:
+    """Indices of the entries that show a field, by preference."""
     names = [dialect.name(entry) for entry in entries]
-    candidates = [
+    return [
         index
         for wanted in dialect.visible.get(field, ())
         for index, name in enumerate(names)
         if name == wanted
     ]
-    with_token = (index for index in candidates if mapping.find_tokens(dialect.text(entries[index])))
-    return next(with_token, candidates[0] if candidates else None)
+
+
+def _expect_readable(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> None:
+    unreadable = {f"{name.removesuffix(':')}?" for name in dialect.visible.get(field, ())}
+    if any(dialect.name(entry) in unreadable for entry in entries):
+        raise TagError(
+            f"The file's {field} is compressed, encrypted or damaged, and a new one would hide it. "
+            "Save the tag with a tag editor first."
+        )

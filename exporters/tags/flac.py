@@ -11,11 +11,10 @@ from exporters.tags.vorbis import OUR_VENDOR, VorbisComment
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from exporters.tags.entries import TagField
+    from exporters.tags.entries import Plan, TagField
     from exporters.tags.splice import Source, Span
-    from moodzone_agent.types import Mark
 
 MAGIC: Final = b"fLaC"
 _STREAMINFO, _PADDING, _COMMENT, _INVALID = 0, 1, 4, 127
@@ -60,20 +59,20 @@ class FlacFile:
         """All frames."""
         return [(self._end, self._audio_end)]
 
-    def foreign(self, field: TagField) -> list[bytes]:
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
         """All blocks but padding, the comments that are not ours, and ID3 around the stream."""
         around = self._source.sha256([(0, self._start), (self._audio_end, self._source.size)])
-        result = [around.encode(), *self._comment.foreign(field)]
+        result = [around.encode(), *self._comment.foreign(spellings)]
         for index, block in enumerate(self._blocks):
             if index != self._comment_at and not _is_padding(block):
                 result += [bytes([block.kind]), block.data]
         return result
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
+    def edits(self, plan: Plan) -> list[Edit]:
         """New metadata blocks; the last padding block takes up the change where it can."""
         old = self._comment
         vanishes = (
-            mark is None and old.vendor == OUR_VENDOR and not with_mark(old.entries, old.dialect, None, field)
+            plan.new is None and old.vendor == OUR_VENDOR and not with_mark(old.entries, old.dialect, plan)
         )
         overhead = 0 if vanishes else _HEADER + len(old.with_entries(()).dump())
         room = sum(
@@ -81,9 +80,14 @@ class FlacFile:
             for at in (self._comment_at, self._padding_at)
             if at is not None
         )
-        entries, space = fit(old.entries, old.dialect, mark, field, space=room - overhead, least=_HEADER)
+        entries, space = fit(old.entries, old.dialect, plan, space=room - overhead, least=_HEADER)
         if tuple(entries) == old.entries:
             return []
+        if sum(block.kind == _COMMENT for block in self._blocks) > 1:
+            raise TagError(
+                "The FLAC file has two comment blocks, and programs differ in which they show. "
+                "Remove one with `metaflac --remove --block-number=N`."
+            )
 
         blocks: list[_Block | None] = list(self._blocks)
         padding = space - sum(map(len, entries))

@@ -14,9 +14,9 @@ from exporters.tags.entries import TagField, Texts
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from moodzone_agent.types import Mark
+    from exporters.tags.entries import Plan
 
 HEADER: Final = 10
 V1_SIZE: Final = 128
@@ -66,13 +66,13 @@ class Frames:
     title: ClassVar[str] = "TIT2"
 
     def name(self, entry: bytes) -> str:
-        """The v2.3 id, with the description of COMM and TXXX; ends with ``?`` where it is unreadable."""
+        """The v2.3 id, with the description of COMM and TXXX; then ``?`` if it is unreadable, ``-`` if empty."""
         frame_id = self._id(entry)
         if frame_id != b"COMM" and frame_id[:1] != b"T" and frame_id != b"GRP1":
             return frame_id.decode("latin-1")
         text = self._parse(entry)
         if text is None:
-            return f"{frame_id.decode('latin-1')}?"
+            return frame_id.decode("latin-1") + ("?" if len(entry) > self._header else "-")
         return frame_id.decode("latin-1") + (
             "" if text.description is None else f":{text.description.upper()}"
         )
@@ -88,10 +88,15 @@ class Frames:
         return entry if old is None else self._with_payload(entry, old.payload(text))
 
     def make(self, name: str, text: str) -> bytes:
-        """A new frame with ASCII text, in the encoding that every reader knows."""
+        """A new frame, in an encoding that every reader knows: Latin-1, or UTF-16 for what that lacks."""
         frame_id, described, description = name.partition(":")
-        language = b"eng" if frame_id == "COMM" else b""
-        payload = b"\0" + language + (f"{description}\0{text}" if described else text).encode("latin-1")
+        parts = [description, text] if described else [text]
+        try:
+            encoding, encoded = b"\0", b"\0".join(part.encode("latin-1") for part in parts)
+        except UnicodeEncodeError:
+            encoding = b"\1"
+            encoded = b"\0\0".join(b"\xff\xfe" + _encode(part, "utf-16-le") for part in parts)
+        payload = encoding + (b"eng" if frame_id == "COMM" else b"") + encoded
         long_id = frame_id.encode("latin-1")
         flags = bytes(self._header - self._id_length - self._size_length)
         return self._with_payload(
@@ -285,13 +290,12 @@ class Id3Tag:
         body = self._encode(self.entries) + bytes(self.padding)
         return b"ID3" + bytes((self.version, self.revision, self.flags)) + _to_synchsafe(len(body)) + body
 
-    def with_mark(self, mark: Mark | None, field: TagField) -> Id3Tag:
-        """The tag with ``mark``, in the same length where the padding allows."""
+    def with_mark(self, plan: Plan) -> Id3Tag:
+        """The tag as the plan wants it, in the same length where the padding allows."""
         entries, space = common.fit(
             self.entries,
             self.frames,
-            mark,
-            field,
+            plan,
             space=len(self._encode(self.entries)) + self.padding,
             measure=lambda entries: len(self._encode(entries)),
         )
@@ -301,9 +305,9 @@ class Id3Tag:
         """What the frames say."""
         return common.texts(self.entries, self.frames, field)
 
-    def foreign(self, field: TagField) -> list[bytes]:
-        """Everything of the tag that is not ours; nothing if all of it is."""
-        entries = common.foreign(self.entries, self.frames, field)
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+        """Everything of the tag but our own field and tokens of these spellings; nothing if that is all."""
+        entries = common.foreign(self.entries, self.frames, spellings)
         return (
             [bytes((self.version, self.revision, self.flags)), self.extended[:6], *entries] if entries else []
         )
@@ -316,18 +320,16 @@ class Id3Tag:
         return _unsync(body) if self.flags & _UNSYNC and self.version < 4 else body
 
 
-def edited(
-    tag: Id3Tag | None, mark: Mark | None, field: TagField, carried: Sequence[bytes] = ()
-) -> bytes | None:
-    """Bytes that take the tag's place so that it has ``mark``; empty for no tag, None if nothing changes.
+def edited(tag: Id3Tag | None, plan: Plan, carried: Sequence[bytes] = ()) -> bytes | None:
+    """Bytes that take the tag's place to carry the plan out; empty for no tag, None if nothing changes.
 
     A tag that had to be made has the ``carried`` frames, and goes again when nothing but these is left in it.
     """
     old = tag or Id3Tag.new(carried)
-    new = old.with_mark(mark, field)
+    new = old.with_mark(plan)
     if new == old:
         return None
-    is_grown = mark is None and common.is_grown(old.entries, old.frames)
+    is_grown = plan.new is None and common.is_grown(old.entries, old.frames)
     made_by_us = is_grown and new.entries == tuple(carried) and new.padding % common.GROWTH == 0
     return b"" if made_by_us else new.dump()
 

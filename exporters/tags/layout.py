@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from exporters.tags.entries import TagField, Texts
+    from exporters.tags.entries import Plan, TagField, Texts
     from exporters.tags.splice import Edit, Span
-    from moodzone_agent.types import Mark
 
 
 class TaggedFile(Protocol):
@@ -24,8 +23,8 @@ class TaggedFile(Protocol):
     def audio_spans(self) -> Iterable[Span]:
         """Where the encoded audio is, in its order."""
 
-    def foreign(self, field: TagField) -> list[bytes]:
-        """All besides the audio that an edit of ours must leave as it is; long parts as their hashes."""
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+        """All besides the audio that an edit of tokens so spelled must leave as it is; long parts as hashes."""
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
-        """What gives the file ``mark``, or takes out all that is ours for None."""
+    def edits(self, plan: Plan) -> list[Edit]:
+        """What carries the plan out; empty if nothing is to change."""

@@ -1,8 +1,8 @@
 """Where the visible token stands in a text that belongs to the user. Pure text, no files.
 
 A token is ``#YELLOW``, ``#GREEN`` or ``#PURPLE`` in any case, perhaps with ``?``, standing alone: not part of
-a longer word and not inside rekordbox's My Tag section ``/* ... */``. ``without_token(with_token(text))``
-gives back every text that held no token, to the character.
+a longer word and not inside rekordbox's My Tag section ``/* ... */``. Ours is the first that is spelled exactly
+as the mark of our own field spells it; all others are the user's words and are never touched.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Final
 from moodzone_agent.types import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _TOKEN: Final = re.compile(
     r"(?<![^\s\0,;|/(\[])#(?:YELLOW|GREEN|PURPLE)\??(?![^\s\0,;|/)\].!:])", re.IGNORECASE | re.ASCII
 )
-_MY_TAG: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 def _leading_pattern() -> re.Pattern[str]:
@@ -44,23 +43,28 @@ def _leading_pattern() -> re.Pattern[str]:
 _LEADING: Final = _leading_pattern()
 
 
-def find_tokens(text: str) -> list[Mark]:
-    """The tokens of a text in their order; one is ours at most, others were typed by the user."""
-    marks = (Mark.from_token(match[0]) for match in _tokens(text))
-    return [mark for mark in marks if mark is not None]
+def find_tokens(text: str, ours: Mark | None) -> list[tuple[Mark, bool]]:
+    """The tokens of a text in their order, each with whether it is ours; none is where ``ours`` is None."""
+    own = _find_ours(text, ours)
+    found = (
+        (Mark.from_token(token[0]), own is not None and token.span() == own.span()) for token in _tokens(text)
+    )
+    return [(mark, is_ours) for mark, is_ours in found if mark is not None]
 
 
-def with_token(text: str, mark: Mark, *, at_end: bool = False) -> str:
-    """The text with exactly one token, that of ``mark``; nothing else of it changes.
+def has_token(text: str, ours: Mark | None) -> bool:
+    """Whether a token of the text is ours."""
+    return _find_ours(text, ours) is not None
 
-    A token that is there is replaced where it stands, further ones are taken out. A new one goes behind a
-    leading key and energy pattern, else to the front; or to the end if ``at_end``.
+
+def with_token(text: str, mark: Mark, ours: Mark | None = None, *, at_end: bool = False) -> str:
+    """The text with the token of ``mark`` in the place of ours, or added where none is; nothing else changes.
+
+    A new one goes behind a leading key and energy pattern, else to the front; or to the end if ``at_end``.
     """
-    found = list(_tokens(text))
-    if found:
-        first, *others = found
-        rest = _cut(text, others)
-        return rest[: first.start()] + mark.token + rest[first.end() :]
+    old = _find_ours(text, ours)
+    if old is not None:
+        return text[: old.start()] + mark.token + text[old.end() :]
     if not text:
         return mark.token
     if at_end:
@@ -71,11 +75,21 @@ def with_token(text: str, mark: Mark, *, at_end: bool = False) -> str:
     return f"{mark.token} {text}"
 
 
-def without_token(text: str) -> str:
-    """The text with all tokens taken out, each with the one space that parted it from its neighbour."""
-    while found := list(_tokens(text)):
-        text = _cut(text, found)
-    return text
+def without_token(text: str, ours: Mark | None) -> str:
+    """The text with our token taken out, and with it the one space that parted it from its neighbour."""
+    token = _find_ours(text, ours)
+    return text if token is None else _cut(text, [token])
+
+
+def without_spelled(text: str, spellings: Collection[str]) -> str:
+    """The text with all tokens of these spellings taken out, whoever wrote them."""
+    return _cut(text, [token for token in _tokens(text) if token[0] in spellings])
+
+
+def _find_ours(text: str, ours: Mark | None) -> re.Match[str] | None:
+    if ours is None:
+        return None
+    return next((token for token in _tokens(text) if token[0] == ours.token), None)
 
 
 def _cut(text: str, tokens: list[re.Match[str]]) -> str:
@@ -95,7 +109,18 @@ def _cut(text: str, tokens: list[re.Match[str]]) -> str:
 
 
 def _tokens(text: str) -> Iterator[re.Match[str]]:
-    sections = [section.span() for section in _MY_TAG.finditer(text)]
+    sections = _my_tag_sections(text)
+    section = next(sections, None)
     for match in _TOKEN.finditer(text):
-        if not any(start <= match.start() < end for start, end in sections):
+        while section is not None and section[1] <= match.start():
+            section = next(sections, None)
+        if section is None or match.start() < section[0]:
             yield match
+
+
+def _my_tag_sections(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each My Tag section. A pattern would look for the end of every unclosed one anew."""
+    start = text.find("/*")
+    while start >= 0 and (close := text.find("*/", start + 2)) >= 0:
+        yield start, close + 2
+        start = text.find("/*", close + 2)

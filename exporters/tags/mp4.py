@@ -14,10 +14,10 @@ from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from exporters.tags.entries import Plan
     from exporters.tags.splice import Source, Span
-    from moodzone_agent.types import Mark
 
 _HEADER: Final = 8
 _MOST_ATOMS: Final = 10_000
@@ -170,10 +170,10 @@ class Mp4File:
             if track.is_audio:
                 yield from track.chunks()
 
-    def foreign(self, field: TagField) -> list[bytes]:
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
         """All atoms but the list and the ``free`` behind it; of tracks all but offsets, and their chunks."""
         place = self._place
-        items = common.foreign(place.items, _ITEMS, field)
+        items = common.foreign(place.items, _ITEMS, spellings)
         result = [
             atom.kind + self._source.sha256([(atom.body, atom.end)]).encode()
             for atom in self._atoms
@@ -188,10 +188,10 @@ class Mp4File:
             result += [track.without_offsets(), self._source.sha256(track.chunks()).encode()]
         return [*result, *items, *place.siblings]
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
+    def edits(self, plan: Plan) -> list[Edit]:
         """A new list, in the same room where it fits; else sizes and offsets are adjusted."""
         place = self._place
-        items, space = common.fit(place.items, _ITEMS, mark, field, space=place.room, least=_HEADER)
+        items, space = common.fit(place.items, _ITEMS, plan, space=place.room, least=_HEADER)
         if tuple(items) == place.items:
             return []
         if not items and place.made_by_us and common.is_grown(place.items, _ITEMS):

@@ -10,14 +10,17 @@ from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from exporters.tags.entries import TagField, Texts
+    from exporters.tags.entries import Plan, TagField, Texts
     from exporters.tags.splice import Source, Span
-    from moodzone_agent.types import Mark
 
 _SEARCH: Final = 1 << 16
 """How far behind the tags the first frame may start."""
+_FRAMES: Final = 4
+"""How many frames have to follow each other; noise often has two."""
+_LONGEST: Final = 2881
+"""Bytes of the longest frame: layer II at 160 kbit/s and 8 kHz."""
 
 # kbit/s by bitrate index 1-14: MPEG 1 layers I to III, MPEG 2 layers I and II/III (ISO 11172-3, 13818-3)
 _V1_L1: Final = (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
@@ -36,7 +39,8 @@ class MpegFile:
         start = envelope.leading_end(source)
         self._trailing = envelope.trailing_tags(source, start)
         self._audio = (start, envelope.audio_end(source, self._trailing))
-        if not _has_frames(source.peek(start, min(_SEARCH, self._audio[1] - start))):
+        length = min(_SEARCH + _FRAMES * _LONGEST, self._audio[1] - start)
+        if not _has_frames(source.peek(start, length)):
             raise TagError("The file holds no audio in a format that MoodZone can tag.")
         self._tag_end = tag_length(source.peek(0, HEADER))
         self._tag = Id3Tag.parse(source.read(0, self._tag_end)) if self._tag_end else None
@@ -59,34 +63,49 @@ class MpegFile:
         """All bytes between the tags."""
         return [self._audio]
 
-    def foreign(self, field: TagField) -> list[bytes]:
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
         """The first tag's foreign frames, and all other tags."""
         others = [(self._tag_end, self._audio[0]), (self._audio[1], self._source.size)]
-        return [*self._readable.foreign(field), self._source.sha256(others).encode()]
+        return [*self._readable.foreign(spellings), self._source.sha256(others).encode()]
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
+    def edits(self, plan: Plan) -> list[Edit]:
         """A new first tag."""
         if any(tag.kind == "ID3v2" for tag in self._trailing):
             raise TagError(
                 "The file has an ID3v2 tag at its end. Have a tag editor move it to the start first."
             )
-        data = edited(self._tag, mark, field, self._carried)
+        data = edited(self._tag, plan, self._carried)
         return [] if data is None else [Edit(0, self._tag_end, data)]
 
 
 def _has_frames(data: bytes) -> bool:
-    """Whether two frames follow each other in the data, or one is all there is."""
+    """Whether some frames follow each other in the data, or fewer are all there is; the last may be cut off."""
     place = data.find(b"\xff")
-    while 0 <= place <= len(data) - 4:
-        header = data[place : place + 4]
-        length = _frame_length(header)
-        following = data[place + length : place + length + 4]
-        if length and _frame_length(following) and _same_stream(header, following):
-            return True
-        if length and place == 0 and len(following) < 4:
+    while 0 <= place < _SEARCH:
+        count, end = _run(data, place)
+        if count >= _FRAMES or (place == 0 and count > 0 and end > len(data) - 4):
             return True
         place = data.find(b"\xff", place + 1)
     return False
+
+
+def _run(data: bytes, place: int) -> tuple[int, int]:
+    """Number of whole frames of one stream from ``place`` on, up to ``_FRAMES``, and the end of the last.
+
+    The end is that of the data where a further frame is cut off.
+    """
+    first = data[place : place + 4]
+    count = 0
+    while count < _FRAMES:
+        header = data[place : place + 4]
+        length = _frame_length(header)
+        if not length or not _same_stream(first, header):
+            break
+        if place + length > len(data):
+            return count, len(data)
+        place += length
+        count += 1
+    return count, place
 
 
 def _same_stream(header: bytes, other: bytes) -> bool:

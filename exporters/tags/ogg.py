@@ -11,11 +11,10 @@ from exporters.tags.vorbis import VorbisComment
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from exporters.tags.entries import TagField
+    from exporters.tags.entries import Plan, TagField
     from exporters.tags.splice import Source, Span
-    from moodzone_agent.types import Mark
 
 MAGIC: Final = b"OggS"
 _HEADER: Final = 27
@@ -106,15 +105,15 @@ class OggFile:
             place = page.end
         yield place, self._source.size
 
-    def foreign(self, field: TagField) -> list[bytes]:
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
         """The other header packets, and the comments that are not ours."""
         opening = self._source.read(0, self._first.end)
-        return [opening, *self._packets[1:], *self._comment.foreign(field)]
+        return [opening, *self._packets[1:], *self._comment.foreign(spellings)]
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
+    def edits(self, plan: Plan) -> list[Edit]:
         """New header pages, and new numbers for all further ones if there are more or fewer of them."""
         old = self._comment
-        entries = with_mark(old.entries, old.dialect, mark, field)
+        entries = with_mark(old.entries, old.dialect, plan)
         if tuple(entries) == old.entries:
             return []
         start = self._pages[0].start

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
 from exporters.tags import entries as common
 from exporters.tags.entries import TagField, Texts
 from exporters.tags.id3 import HEADER, Id3Tag, edited, frames_of, tag_length
-from exporters.tags.mapping import without_token
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from exporters.tags.entries import Plan
     from exporters.tags.splice import Source, Span
-    from moodzone_agent.types import Mark
 
 _HEADER: Final = 8
 _FORM_HEADER: Final = 12
@@ -74,19 +73,19 @@ class _ChunkFile:
         """The audio chunk's contents."""
         return [chunk.body for chunk in self._chunks if chunk.name == self.audio_name]
 
-    def foreign(self, field: TagField) -> list[bytes]:
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
         """All other chunks in their order, and within ours all that is not ours."""
         result = [self._source.read(_HEADER, _FORM_HEADER)]
         for chunk in self._chunks:
-            result += self._foreign_of(chunk, field)
+            result += self._foreign_of(chunk, spellings)
         if self._id3 is None:
-            result += Id3Tag.new(self._carried).foreign(field)
+            result += Id3Tag.new(self._carried).foreign(spellings)
         return result
 
-    def edits(self, mark: Mark | None, field: TagField) -> list[Edit]:
+    def edits(self, plan: Plan) -> list[Edit]:
         """New contents for the chunks that concern us, new chunks at the end, and the file's new size."""
         size = self._source.size
-        changes = self._changes(mark, field)
+        changes = self._changes(plan)
         edits = []
         for change in changes:
             raw = self._chunk(change.name, change.data) if change.data else b""
@@ -100,16 +99,19 @@ class _ChunkFile:
             edits.append(Edit(4, _HEADER, self._number(self._declared + growth)))
         return edits
 
-    def _changes(self, mark: Mark | None, field: TagField) -> list[_Change]:
-        data = edited(self._tag, mark, field, self._carried)
+    def _changes(self, plan: Plan) -> list[_Change]:
+        return self._id3_changes(plan, ())
+
+    def _id3_changes(self, plan: Plan, carried: Sequence[bytes]) -> list[_Change]:
+        data = edited(self._tag, plan, carried)
         if data is None:
             return []
         name = self.id3_name if self._id3 is None else self._id3.name
         return [_Change(self._id3, name, data + self._tag_tail)]
 
-    def _foreign_of(self, chunk: _Chunk, field: TagField) -> list[bytes]:
+    def _foreign_of(self, chunk: _Chunk, spellings: Collection[str]) -> list[bytes]:
         if chunk == self._id3 and self._tag is not None:
-            return [*self._tag.foreign(field), *filter(None, [self._tag_tail])]
+            return [*self._tag.foreign(spellings), *filter(None, [self._tag_tail])]
         return [chunk.name, self._source.sha256([chunk.body]).encode()]
 
     def _read_id3(self) -> tuple[Id3Tag | None, bytes]:
@@ -162,8 +164,9 @@ class WaveFile(_ChunkFile):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        lists = (chunk for chunk in self._chunks if chunk.name == b"LIST")
-        self._list = next((chunk for chunk in lists if source.peek(chunk.body[0], 4) == b"INFO"), None)
+        chunks = [chunk for chunk in self._chunks if chunk.name == b"LIST"]
+        self._lists = [chunk for chunk in chunks if source.peek(chunk.body[0], 4) == b"INFO"]
+        self._list = self._lists[0] if self._lists else None
         self._info = _read_info(source.read(*self._list.body)) if self._list else []
         self._carried = _frames_of_info(self._info)
 
@@ -172,18 +175,24 @@ class WaveFile(_ChunkFile):
         id3, info = super().texts(field), common.texts(self._info, _INFO, field)
         return Texts(id3.own, id3.visible + info.visible, id3.artist or info.artist, id3.title or info.title)
 
-    def _changes(self, mark: Mark | None, field: TagField) -> list[_Change]:
-        changes = super()._changes(mark, field)
-        info = common.with_mark(self._info, _INFO, mark, field)
+    def _changes(self, plan: Plan) -> list[_Change]:
+        info = common.with_mark(self._info, _INFO, plan)
+        # A new tag says what INFO says; an old one goes if that is no more than INFO goes on to say.
+        changes = self._id3_changes(plan, _frames_of_info(info) if self._tag else self._carried)
         if info != self._info:
             changes.append(_Change(self._list, b"LIST", b"INFO" + b"".join(info) if info else b""))
+        if changes and len(self._lists) > 1:
+            raise TagError(
+                "The WAV file has two INFO lists, and programs differ in which they show. "
+                "Open it in an audio editor and save it anew."
+            )
         return changes
 
-    def _foreign_of(self, chunk: _Chunk, field: TagField) -> list[bytes]:
+    def _foreign_of(self, chunk: _Chunk, spellings: Collection[str]) -> list[bytes]:
         return (
-            common.foreign(self._info, _INFO, field)
+            common.foreign(self._info, _INFO, spellings)
             if chunk == self._list
-            else super()._foreign_of(chunk, field)
+            else super()._foreign_of(chunk, spellings)
         )
 
 
@@ -239,11 +248,11 @@ _INFO_IN_ID3: Final = {
 
 
 def _frames_of_info(info: Sequence[bytes]) -> list[bytes]:
-    """The ID3 frames that say what the INFO list says, but for our token.
+    """The ID3 frames that say what the INFO list says.
 
     Many readers look at INFO only where there is no ID3; a new tag without these would hide artist and comment.
     """
-    said = {_INFO.name(entry): without_token(_INFO.text(entry)) for entry in reversed(info)}
+    said = {_INFO.name(entry): _INFO.text(entry) for entry in reversed(info)}
     return frames_of({frame: said.get(name, "") for name, frame in _INFO_IN_ID3.items()})
 
 

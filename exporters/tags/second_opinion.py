@@ -33,8 +33,8 @@ def own_field(file: IO[bytes]) -> str | None:
     for name in _NAMES if tags is not None else ():
         try:
             values = tags[name]
-        except (KeyError, ValueError):  # Vorbis comments refuse names that ID3 has
+            value = getattr(values, "text", values)[0]
+        except (LookupError, ValueError):  # Vorbis comments refuse names that ID3 has
             continue
-        value = getattr(values, "text", values)[0]
         return bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return ""

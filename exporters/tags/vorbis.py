@@ -10,7 +10,7 @@ from exporters.tags.entries import TagField, Texts
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 OUR_VENDOR: Final = b"MoodZone"
@@ -91,9 +91,9 @@ class VorbisComment:
         """What the comments say."""
         return common.texts(self.entries, self.dialect, field)
 
-    def foreign(self, field: TagField) -> list[bytes]:
-        """Everything of the header that is not ours."""
-        return [self.vendor, self.tail, *common.foreign(self.entries, self.dialect, field)]
+    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+        """Everything of the header but our own field and tokens of these spellings."""
+        return [self.vendor, self.tail, *common.foreign(self.entries, self.dialect, spellings)]
 
 
 def _prefixed(data: bytes) -> bytes:

@@ -13,6 +13,8 @@ from pathlib import Path
 import av
 import mutagen
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import COMM, ID3, TIT2
 from mutagen.mp4 import MP4, AtomDataType, MP4Cover, MP4FreeForm
@@ -137,6 +139,35 @@ def test_flac_between_id3_tags(tone: CopyTone) -> None:
 def test_vorbis_description_is_used_where_there_is_no_comment(key: str, tone: CopyTone) -> None:
     path = flac_with(tone("tone.flac"), (4, comment_block(f"{key}=8A - 7".encode())))
     assert f"{key}=8A - 7 #PURPLE".encode() in round_trip(path)
+
+
+def test_flac_with_two_comment_blocks_is_refused(tone: CopyTone) -> None:
+    path = flac_with(tone("tone.flac"), (4, comment_block(b"TITLE=One")), (4, comment_block(b"TITLE=Two")))
+    assert read_state(path).title == "One"
+    assert apply_mark(path, None).mark is None
+    assert_refused(path, "two comment blocks")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("name", ["tone.flac", "tone.ogg", "tone.opus"])
+def test_a_token_that_a_program_copied_into_a_second_comment_goes_with_ours(
+    name: str, order: int, tone: CopyTone
+) -> None:
+    path = tone(name)
+    file = mutagen.File(path)
+    file["description"] = "8A"
+    file.save()
+    apply_mark(path, PURPLE)
+    file = mutagen.File(path)
+    copied = file.pop("description")
+    for key in ("description", "comment")[::order]:
+        file[key] = copied
+    file.save()
+    state = apply_mark(path, Mark(Zone.GREEN))
+    assert state.tokens == (Mark(Zone.GREEN),) * 2
+    assert mutagen.File(path)["comment"] == mutagen.File(path)["description"] == ["8A #GREEN"]
+    assert apply_mark(path, None).tokens == ()
+    assert mutagen.File(path)["comment"] == mutagen.File(path)["description"] == ["8A"]
 
 
 @pytest.mark.parametrize("name", ["tone.ogg", "tone.opus"])
@@ -459,6 +490,64 @@ def test_wav_names_from_info(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(info((b"INAM", "Näme".encode("latin-1")), (b"IART", "Ärtist\0".encode())), SAMPLES))
     assert (read_state(path).title, read_state(path).artist) == ("Näme", "Ärtist")
+
+
+@pytest.mark.parametrize("text", ["日本", "a – b’s", "Ärger 🎧", "caf\xe9"])
+def test_wav_with_info_only_of_any_script(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_tone(path, metadata={"title": text, "artist": "x", "comment": f"8A - 7 {text}"})
+    assert b"id3 " not in path.read_bytes()
+    assert read_state(path).title == text
+    round_trip(path)
+    apply_mark(path, PURPLE)
+    tags = WAVE(path).tags
+    assert tags is not None
+    assert tags.version == (2, 3, 0)
+    assert (str(tags["TIT2"]), str(tags["TPE1"])) == (text, "x")
+    assert [frame.text for frame in tags.getall("COMM")] == [[f"8A - 7 #PURPLE {text}"]]
+    assert tags["COMM::eng"].desc == ""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(
+        st.tuples(
+            st.sampled_from([b"INAM", b"ICMT", b"IGNR", b"IART"]),
+            st.binary(max_size=12).map(b"x".__add__),  # what is empty is taken for ours
+        ),
+        min_size=1,
+    )
+)
+def test_wav_with_any_info_text(texts: list[tuple[bytes, bytes]], tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(SAMPLES, info(*texts)))
+    before = path.read_bytes()
+    assert apply_mark(path, PURPLE).mark == PURPLE
+    apply_mark(path, None)
+    assert path.read_bytes() == before
+
+
+def test_wav_with_two_info_lists_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(info((b"INAM", b"One\0")), SAMPLES, info((b"INAM", b"Two\0"))))
+    assert read_state(path).title == "One"
+    assert_refused(path, "two INFO lists")
+
+
+def test_wav_keeps_tokens_of_the_user_in_info(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    entries = (b"INAM", b"#PURPLE rain\0"), (b"ICMT", b"opener #purple\0"), (b"IGNR", b"House #PURPLE?\0")
+    path.write_bytes(wav(info(*entries), SAMPLES))
+    before = path.read_bytes()
+    assert apply_mark(path, PURPLE).user_tokens == (PURPLE, PURPLE)
+    assert info(*entries) in path.read_bytes()
+    tags = WAVE(path).tags
+    assert tags is not None
+    assert [str(tags[name]) for name in ("TIT2", "COMM::eng", "TCON")] == [
+        "#PURPLE rain", "opener #purple", "House #PURPLE?",
+    ]  # fmt: skip
+    apply_mark(path, None)
+    assert path.read_bytes() == before
 
 
 def test_wav_without_last_pad_byte(tmp_path: Path) -> None:

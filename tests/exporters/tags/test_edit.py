@@ -161,19 +161,40 @@ def test_correction_by_the_user_is_seen(name: str, field: TagField, tone: CopyTo
     write_with_mutagen(path, field, "very #green now")
     state = read_state(path, field=field)
     assert (state.mark, state.token) == (PURPLE, Mark(Zone.GREEN))
-    assert apply_mark(path, Mark(Zone.GREEN, MarkState.LABELLED), field=field).text == "very #GREEN now"
+    labelled = Mark(Zone.GREEN, MarkState.LABELLED)
+    assert preview_text(state, labelled) == "very #green now"
+    state = apply_mark(path, labelled, field=field)
+    assert (state.mark, state.text) == (labelled, "very #green now")
+    assert apply_mark(path, None, field=field).text == "very #green now"
 
 
 @every_format
-def test_only_the_chosen_field_is_touched(name: str, tone: CopyTone) -> None:
+def test_tokens_of_the_user_in_other_fields_are_not_touched(name: str, tone: CopyTone) -> None:
     path = tone(name)
     write_with_mutagen(path, TagField.COMMENT, "my #GREEN")
-    write_with_mutagen(path, TagField.GENRE, "my #YELLOW")
-    apply_mark(path, PURPLE, field=TagField.GROUPING)
-    assert read_state(path, field=TagField.COMMENT).text == "my #GREEN"
-    assert read_state(path, field=TagField.GENRE).text == "my #YELLOW"
-    assert apply_mark(path, None, field=TagField.GROUPING).mark is None
-    assert read_state(path, field=TagField.COMMENT).text == "my #GREEN"
+    write_with_mutagen(path, TagField.GENRE, "my #PURPLE")
+    for mark in (PURPLE, Mark(Zone.GREEN), None):
+        assert apply_mark(path, mark, field=TagField.GROUPING).mark == mark
+        assert read_state(path, field=TagField.COMMENT).text == "my #GREEN"
+        assert read_state(path, field=TagField.GENRE).text == "my #PURPLE"
+
+
+@every_format
+@pytest.mark.parametrize("text", ["", "8A - 7", "opener #Yellow"])
+def test_the_token_moves_when_the_field_changes(name: str, text: str, tone: CopyTone) -> None:
+    path = tone(name)
+    write_with_mutagen(path, TagField.GROUPING, text or "x")
+    if text:
+        write_with_mutagen(path, TagField.COMMENT, text)
+    before = path.read_bytes()
+    first = TagField.NONE if "#" in text else TagField.COMMENT
+    apply_mark(path, PURPLE, field=first)
+    for field in (TagField.GENRE, TagField.NONE, TagField.GENRE):
+        assert apply_mark(path, Mark(Zone.GREEN), field=field).mark == Mark(Zone.GREEN)
+        assert read_state(path, field=TagField.COMMENT).text == text
+        assert read_state(path, field=TagField.GENRE).text == ("" if field is TagField.NONE else "#GREEN")
+    assert apply_mark(path, None, field=TagField.COMMENT).mark is None
+    assert path.read_bytes() == before
 
 
 @every_format
@@ -274,6 +295,7 @@ def test_flac_verifies_the_stream(tone: CopyTone) -> None:
         b"ffconcat version 1.0\nfile other.mp3\n",
         b"ID3\x03\x00\x00\x00\x00\x00\x00",
         b"RF64\xff\xff\xff\xffWAVEds64" + bytes(100),
+        b"riff.\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0" + bytes(24) + b"\xff\xfb\x90\0" * 4000,
         b"RIFF\x04\x00\x00\x00WAVE",
         b"FORM\x00\x00\x00\x04AIFF",
         b"OggS" + bytes(60),
@@ -290,6 +312,43 @@ def test_what_is_no_music_is_refused(data: bytes, mark: Mark | None, tmp_path: P
         with pytest.raises(TagError, match=r"\w+ .*\."):
             act(path)
     assert path.read_bytes() == data
+
+
+def test_wave64_is_refused_by_name(tone: CopyTone) -> None:
+    path = tone("tone.mp3")
+    path.write_bytes(b"riff.\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0" + path.read_bytes())
+    with pytest.raises(TagError, match="W64"):
+        read_state(path)
+
+
+def mpeg_frames(path: Path) -> bytes:
+    data = path.read_bytes()
+    return data[10 + int.from_bytes(data[6:10], "big") :]
+
+
+def test_junk_in_front_of_mpeg_audio_is_kept(tone: CopyTone) -> None:
+    path = tone("bare-tone.mp3")
+    frames = mpeg_frames(path)
+    for junk in (b"\0" * 700, b"\xff\xfb\x90junk", bytes(range(256)) * 200):
+        path.write_bytes(junk + frames)
+        assert apply_mark(path, PURPLE).mark == PURPLE
+        assert path.read_bytes().endswith(junk + frames)
+        apply_mark(path, None)
+        assert path.read_bytes() == junk + frames
+
+
+def test_noise_with_a_few_headers_is_no_mpeg_audio(tone: CopyTone) -> None:
+    path = tone("bare-tone.mp3")
+    frames = mpeg_frames(path)
+    second = frames.index(frames[:2], 4)
+    third = frames.index(frames[:2], second + 4)
+    for data in (frames[: third + 40] + bytes(9000), bytes(50) + frames[: third + 40], frames[:100]):
+        path.write_bytes(data)
+        with pytest.raises(TagError, match="no audio"):
+            read_state(path)
+    for whole in (1, 3):
+        path.write_bytes(frames[: second if whole == 1 else third + 40])
+        assert apply_mark(path, PURPLE).mark == PURPLE
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -131,6 +131,44 @@ def test_comment_keeps_encoding_language_and_terminators(
     assert frame("COMM", expected) in round_trip(path)
 
 
+@pytest.mark.parametrize("field", list(TagField)[:3])
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_text_that_cannot_be_read_is_not_hidden_by_a_new_one(
+    field: TagField, version: int, mp3: MakeMp3
+) -> None:
+    name = {TagField.COMMENT: "COMM", TagField.GROUPING: "GRP1", TagField.GENRE: "TCON"}[field]
+    for flags, payload in ((b"\0\x80" if version == 3 else b"\0\x08", b"packed"), (b"\0\0", b"\x09eng\0odd")):
+        path = mp3(tag(frame(name, payload, version=version, flags=flags), version=version, padding=500))
+        before = path.read_bytes()
+        assert (read_state(path, field=field).text, apply_mark(path, None, field=field).mark) == ("", None)
+        with pytest.raises(TagError, match=str(field)):
+            apply_mark(path, PURPLE, field=field)
+        assert path.read_bytes() == before
+        round_trip(path, TagField.GENRE if field is TagField.COMMENT else TagField.COMMENT)
+    round_trip(mp3(tag(frame(name, b"", version=version), version=version, padding=500)), field)
+
+
+def test_a_token_copied_into_a_comment_of_another_language_goes_with_ours(mp3: MakeMp3) -> None:
+    path = mp3(tag(frame("COMM", b"\0eng\x008A"), frame("COMM", b"\0deu\0mein"), padding=500))
+    before = path.read_bytes()
+    apply_mark(path, PURPLE)
+    marked = path.read_bytes()
+    assert marked.count(b"#PURPLE") == 1
+    path.write_bytes(mp3_with_token_in_both(marked))
+    assert apply_mark(path, Mark(Zone.GREEN)).tokens == (Mark(Zone.GREEN),) * 2
+    assert b"#PURPLE" not in path.read_bytes()
+    assert apply_mark(path, None).tokens == ()
+    assert path.read_bytes() == before
+
+
+def mp3_with_token_in_both(marked: bytes) -> bytes:
+    """What another program makes of it that copies one comment's token into the other; padding shrinks."""
+    plain, more = frame("COMM", b"\0deu\0mein"), frame("COMM", b"\0deu\0#PURPLE mein")
+    end = 10 + int.from_bytes(marked[8:10], "big") % 128 + (marked[8] << 7)
+    assert marked[end - 8 : end] == bytes(8)
+    return (marked[: end - 8] + marked[end:]).replace(plain, more)
+
+
 def test_grouping_is_grp1_else_tit1(mp3: MakeMp3) -> None:
     both = frame("TIT1", b"\0work"), frame("GRP1", b"\0group")
     path = mp3(tag(*both, padding=500))
@@ -324,5 +362,5 @@ def test_tag_of_another_program_keeps_what_it_added_to_our_comment(mp3: MakeMp3)
 
 def test_frames_of_v1_are_those_a_reader_shows() -> None:
     parsed = Id3Tag.new(frames_of_v1(v1(title=b"Old  ", genre=255)))
-    assert (parsed.texts(TagField.GENRE).title, parsed.texts(TagField.GENRE).visible) == ("Old", ("",))
+    assert (parsed.texts(TagField.GENRE).title, parsed.texts(TagField.GENRE).visible) == ("Old", ())
     assert frames_of_v1(b"TAG" + bytes(124) + b"\xff") == []
