@@ -48,7 +48,7 @@ class Times(StrEnum):
 
 def edit_file(
     path: Path,
-    edit: Callable[[Path], None],
+    edit: Callable[[Path], object],
     run: Run,
     *,
     times: Times | int = Times.NUDGE,

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from moodzone_agent.errors import FileError
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -47,6 +49,15 @@ def explain(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return "a symbolic link that leads back to itself: remove the link"
     return f"could not be written: {error.strerror or error}"
+
+
+def is_gone(path: Path) -> bool:
+    """Whether the file system itself says that nothing has this name; not where it cannot tell."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno in _GONE
+    return False
 
 
 def hash_file(path: Path) -> str:
@@ -117,8 +128,8 @@ def copy_attributes(source: Path, target: Path, status: os.stat_result) -> None:
     """Give ``target`` the owner, mode, extended attributes, access list and creation time of ``source``.
 
     ``status`` is that of ``source``. What the system or the drive does not let us keep is skipped, save the
-    user's own attributes, whose loss raises OSError. Linux cannot set a creation time; on Windows the access
-    list comes from the folder.
+    user's own attributes, whose loss raises OSError, and the owner, whose loss raises FileError. Linux cannot
+    set a creation time; on Windows the access list comes from the folder.
     """
     if sys.platform == "win32":
         _set_creation_time(target, status.st_ctime_ns)
@@ -140,6 +151,8 @@ if sys.platform != "win32":
         for user, group in ((-1, status.st_gid), (status.st_uid, -1)):
             with contextlib.suppress(OSError):
                 os.chown(target, user, group)
+        if target.stat().st_uid != status.st_uid:
+            raise FileError("belongs to another user, and would not any more: run as its owner")
         with contextlib.suppress(PermissionError):
             target.chmod(stat.S_IMODE(status.st_mode))
 

@@ -16,6 +16,7 @@ ready       SHA-256 before and after, old modification time, place of the patch;
 replaced    the entry's file was replaced
 dropped     the entry's file was left as it was, and the temporary file is gone
 undone      the entry was undone, and how
+redone      the undo of the entry was itself undone
 end         nothing is left open: number of files replaced and of those undone
 ==========  ===============================================================================================
 
@@ -31,7 +32,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Literal, Self
 
 from exporters.filesystem import hash_file, sync, sync_folder, try_lock
 from exporters.patch import PatchError, Sink, apply_patch, reverse_patch
@@ -51,8 +51,11 @@ TEMP_NAME: Final = re.compile(r"\.mz-[0-9a-f]{8}\.tmp")
 
 _RECORDS = "run.jsonl"
 _PATCHES = "patches"
+_LOCK = "lock"
 _RUN_NAME = re.compile(r"\d{6,}")
 _TAIL = 4096
+_LONGEST_PAUSE = timedelta(days=365)
+"""What two runs may lie apart; clocks that jump, jump further."""
 
 Record = dict[str, Any]
 
@@ -108,6 +111,20 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: BinaryIO | None = None
+
+    @contextlib.contextmanager
+    def hold(self, kind: str) -> Iterator[None]:
+        """Keep other processes from writing for the whole block, whatever runs are made in it.
+
+        Raises JournalError where another process writes.
+        """
+        with self._open_lock(kind) as lock:
+            self._held = lock
+            try:
+                yield
+            finally:
+                self._held = None
 
     def start(self, kind: str) -> Run:
         """Begin a run, having cleared what killed runs left.
@@ -126,7 +143,11 @@ class Journal:
 
     def runs(self) -> list[RunInfo]:
         """All runs, newest first."""
-        return [self._info(number) for number in sorted(self._numbers(), reverse=True)]
+        return [
+            self._info(number)
+            for number in sorted(self._numbers(), reverse=True)
+            if (_run_folder(self.folder, number) / _RECORDS).exists()  # a user may name his folders like that
+        ]
 
     def entries(self, run: int) -> list[Entry]:
         """The files of a run in the order they were written. Raises UsageError where there is no such run."""
@@ -139,6 +160,20 @@ class Journal:
     def size(self) -> int:
         """Bytes on disk."""
         return sum(_folder_size(_run_folder(self.folder, number)) for number in self._numbers())
+
+    def erase(self) -> None:
+        """Delete all runs and the lock; what else somebody keeps in the folder stays.
+
+        Raises JournalError where another process writes, and OSError.
+        """
+        with self._lock("erase"):
+            for number in self._numbers():
+                _delete(_run_folder(self.folder, number))
+        if self._held:
+            self._held.close()  # Windows deletes no open file
+        (self.folder / _LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def rebuild(self, run: int, entry: Entry, new: Path, out: Sink) -> None:
         """Write to ``out`` what ``entry`` replaced, from ``new``, a file that still holds what it wrote.
@@ -165,16 +200,18 @@ class Journal:
     def prune(self, *, keep_days: float | None = None, max_bytes: int | None = None) -> list[RunInfo]:
         """Forget the oldest runs: those older than ``keep_days``, and more while the journal is too large.
 
-        The newest run is always kept, and interrupted ones are, as their temporary files are still to be
-        cleared. Returns what was forgotten.
+        A run's age is the sum of the steps from run to run that a sound clock may take, so that one that
+        jumped makes nothing old. The newest run is always kept, and interrupted ones are, as their temporary
+        files are still to be cleared. Returns what was forgotten.
         """
         with self._lock("prune"):
             self._recover()
             runs = self.runs()
             size = sum(run.size for run in runs)
+            ages = _ages(runs, longest=max(_LONGEST_PAUSE, timedelta(days=keep_days or 0)))
             forgotten = []
             for run in reversed(runs[1:]):
-                old = keep_days is not None and datetime.now(UTC) - run.when > timedelta(days=keep_days)
+                old = keep_days is not None and ages[run.id] > timedelta(days=keep_days)
                 large = max_bytes is not None and size > max_bytes
                 if (old or large) and not run.interrupted:
                     _forget(_run_folder(self.folder, run.id))
@@ -184,15 +221,25 @@ class Journal:
 
     def _numbers(self) -> list[int]:
         try:
-            return [int(name) for name in os.listdir(self.folder) if _RUN_NAME.fullmatch(name)]  # noqa: PTH208
+            with os.scandir(self.folder) as found:
+                return [
+                    int(entry.name) for entry in found if _RUN_NAME.fullmatch(entry.name) and entry.is_dir()
+                ]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise _unusable(self.folder, error) from error
 
-    def _lock(self, kind: str) -> BinaryIO:
+    def _lock(self, kind: str) -> contextlib.ExitStack:
+        """The lock, until the stack is closed; an empty stack where `hold` has it already."""
+        stack = contextlib.ExitStack()
+        if self._held is None:
+            stack.enter_context(self._open_lock(kind))
+        return stack
+
+    def _open_lock(self, kind: str) -> BinaryIO:
         """The open lock file. Its holder's process number stays in it, for the message to the next one."""
-        path = self.folder / "lock"
+        path = self.folder / _LOCK
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
@@ -230,6 +277,9 @@ class Journal:
         cleared: list[Path] = []
         for number in self._numbers():
             folder = _run_folder(self.folder, number)
+            if not (folder / _RECORDS).exists():
+                _forget(folder)  # killed before its first record, or not ours and not empty
+                continue
             if _ends(folder)[1]:
                 continue
             story = _Story(folder)
@@ -247,7 +297,7 @@ class Run:
     ``edit_file`` calls ``begin``, ``prepare``, ``replaced`` and ``settle``.
     """
 
-    def __init__(self, journal: Journal, number: int, kind: str, lock: BinaryIO) -> None:
+    def __init__(self, journal: Journal, number: int, kind: str, lock: contextlib.ExitStack) -> None:
         self.journal = journal
         self.id = number
         self._lock = lock
@@ -336,12 +386,12 @@ class Run:
             with contextlib.suppress(JournalError):
                 _settle(entry, self._records)
 
-    def mark_undone(self, run: int, entry: Entry, how: str) -> None:
-        """Note in the run that ``entry`` belongs to that it was undone."""
+    def mark(self, run: int, entry: int, what: Literal["undone", "redone"], how: str) -> None:
+        """Note in the run that an entry belongs to that it was undone, or is to be undone again."""
         if run not in self._reopened:
             records = _Appender(_run_folder(self.journal.folder, run) / _RECORDS)
             self._reopened[run] = self._files.enter_context(records)
-        self._reopened[run].append(_line("undone", entry=entry.number, how=how), durable=True)
+        self._reopened[run].append(_line(what, entry=entry, how=how), durable=True)
 
 
 class _Nowhere:
@@ -455,8 +505,8 @@ class _Story:
                 )
             case "replaced" | "dropped" as what if entry:
                 self.entries[number] = replace(entry, replaced=what == "replaced")
-            case "undone" if entry:
-                self.entries[number] = replace(entry, undone=True)
+            case "undone" | "redone" as what if entry:
+                self.entries[number] = replace(entry, undone=what == "undone")
 
 
 def _settle(entry: Entry, records: _Appender) -> list[Path]:
@@ -541,11 +591,27 @@ def _run_folder(journal: Path, run: int) -> Path:
     return journal / f"{run:06}"
 
 
-def _forget(folder: Path) -> None:
+def _ages(runs: list[RunInfo], longest: timedelta) -> dict[int, timedelta]:
+    """How old runs, given newest first, are for sure; steps back or beyond ``longest`` count as none."""
+    age, ages, later = timedelta(), {}, datetime.now(UTC)
+    for run in runs:
+        if timedelta() <= later - run.when <= longest:
+            age += later - run.when
+        ages[run.id], later = age, run.when
+    return ages
+
+
+def _delete(folder: Path) -> None:
     """Delete a run, its records first: entries without their patches would mislead."""
+    (folder / _RECORDS).unlink(missing_ok=True)
+    (folder / _PATCHES).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds something else
+        folder.rmdir()
+
+
+def _forget(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        (folder / _RECORDS).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+        _delete(folder)
 
 
 def _forget_empty(folder: Path) -> None:

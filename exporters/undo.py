@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from exporters.atomic import edit_file, file_errors
 from exporters.filesystem import hash_file
 from exporters.journal import Entry, Journal, Run
 from exporters.patch import PatchError
-from moodzone_agent.errors import FileError
+from moodzone_agent.errors import FileError, UsageError
 
-KIND = "undo"
-"""The kind of a run that undoes another; it is itself undone only by its number."""
+KIND: Final = "undo"
+"""The kind of a run that takes others back; it is itself undone only by its number."""
+
+_UNDONE_RUN: Final = "undone_run"
+_UNDONE_ENTRY: Final = "undone_entry"
+"""Notes in an entry of such a run: what it undid."""
 
 
 class Outcome(StrEnum):
@@ -44,16 +51,17 @@ def undo(
     journal: Journal,
     run_id: int | None = None,
     *,
-    take_out: Callable[[Path, Entry], None],
-    locate: Callable[[Entry], Path | None] | None = None,
+    take_out: Callable[[Path, Entry], object],
+    locate: Callable[[Entry], Path] = lambda entry: entry.path,
     report: Callable[[UndoResult], None] | None = None,
 ) -> list[UndoResult]:
     """Undo a run, by default the newest that is not undone, its last file first.
 
     A file that still holds what the run wrote gets its old bytes back. From any other, ``take_out`` removes
     what is still ours from a copy, which then takes its place; so it goes with a file that a later run wrote
-    and that run was not undone first. ``locate`` finds a file that is no longer at its path. What is undone
-    is noted file by file: after an interruption, undo goes on where it stopped. The undo is itself a run.
+    and that run was not undone first. ``locate`` says where the file of an entry is by now, or raises
+    FileError. What is undone is noted file by file: after an interruption, undo goes on where it stopped. The
+    undo is itself a run; where it is undone, the run that it had undone can be undone again.
 
     Returns one result per file, each also passed to ``report`` as it comes; nothing where nothing is left to
     undo. Raises UsageError where there is no such run, and JournalError.
@@ -63,19 +71,26 @@ def undo(
         journal.entries(run_id)  # an unknown number must not come to mean the run that starts here
     with journal.start(KIND) as run:
         if run_id is None:
-            left = (info.id for info in journal.runs() if info.kind != KIND and info.undone < info.files)
-            run_id = next(left, None)
-        entries = journal.entries(run_id) if run_id is not None else []
-        for entry in reversed(entries):
-            if run_id is None or not entry.undoable:
+            run_id = newest_to_undo(journal)
+        if run_id is None:
+            return []
+        undoing = _Undo(journal, run_id, run, take_out, locate, cache(journal.entries))
+        for entry in reversed(journal.entries(run_id)):
+            if not entry.undoable:
                 continue
-            result = _Undo(journal, run_id, run, take_out, locate).of(entry)
+            result = undoing.of(entry)
             if result.outcome is not Outcome.FAILED:
-                run.mark_undone(run_id, entry, result.outcome)
+                undoing.note(entry, result.outcome)
             results.append(result)
             if report:
                 report(result)
     return results
+
+
+def newest_to_undo(journal: Journal) -> int | None:
+    """The newest run that changed files, not by taking others back, and is not wholly undone."""
+    left = (run.id for run in journal.runs() if run.kind != KIND and run.undone < run.files)
+    return next(left, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +101,15 @@ class _Undo:
     run_id: int
     run: Run
     """The run that undoes."""
-    take_out: Callable[[Path, Entry], None]
-    locate: Callable[[Entry], Path | None] | None
+    take_out: Callable[[Path, Entry], object]
+    locate: Callable[[Entry], Path]
+    entries: Callable[[int], list[Entry]]
 
     def of(self, entry: Entry) -> UndoResult:
         path = entry.path
         try:
             with file_errors():
-                if self.locate and not path.exists():
-                    path = self.locate(entry) or path
+                path = self.locate(entry)
                 current = hash_file(path)
             if current == entry.old_sha256:
                 return UndoResult(path, Outcome.ALREADY)
@@ -105,7 +120,9 @@ class _Undo:
                     return UndoResult(path, Outcome.RESTORED)
                 except PatchError as error:
                     reason = str(error)
-            changed = edit_file(path, lambda copy: self.take_out(copy, entry), self.run, note=entry.note)
+            changed = edit_file(
+                path, lambda copy: self.take_out(copy, entry), self.run, note=self._note(entry)
+            )
             return UndoResult(path, Outcome.TAKEN_OUT if changed else Outcome.ALREADY, reason)
         except FileError as error:
             return UndoResult(path, Outcome.FAILED, str(error))
@@ -115,4 +132,21 @@ class _Undo:
             with copy.open("wb") as out:
                 self.journal.rebuild(self.run_id, entry, path, out)
 
-        edit_file(path, rebuild, self.run, times=entry.old_mtime_ns, note=entry.note)
+        edit_file(path, rebuild, self.run, times=entry.old_mtime_ns, note=self._note(entry))
+
+    def note(self, entry: Entry, how: Outcome) -> None:
+        """Note that an entry was undone. If it had undone another, that one stands again, and so on.
+
+        The entry itself comes last: until then, undo finds it again after an interruption.
+        """
+        chain = [(self.run_id, entry)]
+        with contextlib.suppress(UsageError, StopIteration):  # forgotten by now
+            while _UNDONE_RUN in entry.note:
+                run, number = int(entry.note[_UNDONE_RUN]), int(entry.note[_UNDONE_ENTRY])
+                entry = next(entry for entry in self.entries(run) if entry.number == number)
+                chain.append((run, entry))
+        for depth, (run, link) in reversed(list(enumerate(chain))):
+            self.run.mark(run, link.number, "redone" if depth % 2 else "undone", how)
+
+    def _note(self, entry: Entry) -> dict[str, str]:
+        return {**entry.note, _UNDONE_RUN: str(self.run_id), _UNDONE_ENTRY: str(entry.number)}

@@ -393,9 +393,13 @@ def _write(
                 _report_writes(results, done="written before it had to stop")
             raise
         with suppress(JournalError):  # another process writes by now, and will do it
-            journal.prune(
+            forgotten = journal.prune(
                 keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
             )
+            if forgotten:
+                runs = ", ".join(str(run.id) for run in forgotten)
+                limits = "journal.keep_days and max_megabytes"
+                sys.stderr.write(f"can no longer be undone, as {limits} say: run {runs}\n")
     if json_:
         return _any_failed(results)
     return _report_writes(results, done="would be written" if dry_run else "written", show=dry_run)

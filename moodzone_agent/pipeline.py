@@ -157,7 +157,7 @@ class _Scan:
         stamp = Stamp.of(found.stat)
         if known is not None and known.stamp == stamp and known.status is not FileStatus.MISSING:
             return self._unchanged(known) or self._schedule(found, known)
-        if known is not None and known.stamp == stamp and known.audio_id is not None:
+        if known is not None and known.stamp == stamp and known.audio_id is not None and not known.reason:
             known = replace(known, status=FileStatus.OK)
             self._library.put_file(known)
             return self._unchanged(known) or self._schedule(found, known)
@@ -179,9 +179,11 @@ class _Scan:
     def _schedule(self, found: Found, known: FileRecord | None) -> ScanResult | None:
         path, stamp = found.path, Stamp.of(found.stat)
         record = FileRecord(path, stamp, FileStatus.OK)
+        if known is not None:  # it counts until the file is read without an error
+            record = replace(record, audio_id=known.audio_id, tag_hash=known.tag_hash)
         try:
             if found.sniff and not _is_music(path):
-                record = replace(record, status=FileStatus.SKIPPED, reason="not a music file")
+                record = replace(record, audio_id=None, status=FileStatus.SKIPPED, reason="not a music file")
                 self._library.put_file(record)
                 return ScanResult(path, record.status, record.reason)
             self._records[path] = self._with_tags(record)

@@ -3,45 +3,73 @@
 from __future__ import annotations
 
 import csv
-import shutil
-from collections.abc import Iterator
+import io
+import os
+import secrets
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from exporters.filesystem import is_gone, sync_file, sync_folder
 from exporters.journal import Journal
-from exporters.undo import KIND as UNDO
-from exporters.undo import Outcome
+from exporters.tags.edit import read_state
+from exporters.undo import KIND, Outcome
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.errors import LibraryError, UsageError
+from moodzone_agent.errors import FileError, LibraryError, UsageError
+from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
-from moodzone_agent.writing import WriteResult, WriteStatus, marked_files, remove_mark, undo_run
+from moodzone_agent.writing import AWAY, WriteResult, WriteStatus, remove_mark, undo_run
 
-_KIND: Final = "remove"
-"""The kind of the runs made here; none of them is undone by another, as that would bring the marks back."""
+_COLUMNS: Final = ("path", "zone", "origin", "source", "audio_id")
 _MISSING: Final = (
     "is not there: plug in its drive, or scan the folder it was moved to, and run remove again; "
     "or give --forget-missing"
 )
-_FORGOTTEN: Final = "is not there; if it comes back, it still holds its mark"
+_FORGOTTEN: Final = "is not there; if it comes back, it may still hold its mark"
 
 
 def save_labels(library: Library, path: Path) -> None:
     """Write the labels that count to a CSV file: path, zone, origin, source, audio id.
 
-    Errors: `UsageError` if the file exists or can't be written.
+    A file that an earlier try saved from this library is replaced. Errors: `UsageError` if there is any other,
+    or the file can't be written.
     """
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(_COLUMNS)
+    for track in library.tracks(labelled=True):
+        if track.label:
+            place = next(iter((*track.paths, *track.away)), "")
+            label = track.label
+            rows.writerow((place, label.zone, label.origin, label.source, label.audio_id))
+    target = Path(os.path.realpath(path))
+    temp = target.with_name(f".mz-{secrets.token_hex(4)}.tmp")
     try:
-        with path.open("x", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = csv.writer(file)
-            rows.writerow(("path", "zone", "origin", "source", "audio_id"))
-            for track in library.tracks():
-                if track.label:
-                    place = next(iter((*track.paths, *track.away)), "")
-                    label = track.label
-                    rows.writerow((place, label.zone, label.origin, label.source, label.audio_id))
+        if not is_gone(target) and not _was_saved_from(library, target):
+            raise UsageError(f"{path} holds something else; name another file for the labels")
+        try:
+            with temp.open("x", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text.getvalue())
+            sync_file(temp)
+            temp.replace(target)
+        finally:
+            temp.unlink(missing_ok=True)
+        sync_folder(target.parent)
     except OSError as error:
         raise UsageError(f"labels cannot be saved to {path} ({error.strerror}); name another file") from error
+
+
+def _was_saved_from(library: Library, path: Path) -> bool:
+    """Whether a file holds labels, and of known recordings only: others may be the only copy."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            header, *rows = csv.reader(file)
+    except (ValueError, csv.Error):
+        return False
+    return header == list(_COLUMNS) and all(
+        len(row) == len(_COLUMNS) and library.track(row[-1]) is not None for row in rows
+    )
 
 
 def remove_everything(
@@ -54,49 +82,98 @@ def remove_everything(
 ) -> list[WriteResult]:
     """Undo every run, newest first, then take out what is left of ours in any known file.
 
-    Library, journal and settings are deleted only if no file failed. One that isn't there counts as failed,
-    since it may hold a mark, unless `forget_missing`. Errors: `JournalError`; `LibraryError` if something
-    can't be deleted.
+    Library, journal and settings are deleted only if no file failed. One that isn't there, or can't be read,
+    counts as failed, since it may hold a mark; the former not with `forget_missing`. Meanwhile no other
+    process can write. Errors: `JournalError`; `LibraryError` if something can't be deleted.
     """
-    if dry_run:
-        return [remove_mark(path, None, settings.tags) for path in marked_files(library)]
     journal = Journal(places.journal)
+    if dry_run:
+        return _account(library, journal, settings, {}, dry_run=True, forget_missing=forget_missing)
+    with journal.hold("remove"):
+        undone = _undo_all(library, journal, settings)
+        results = _account(library, journal, settings, undone, dry_run=False, forget_missing=forget_missing)
+        if not any(result.status is WriteStatus.FAILED for result in results):
+            library.close()
+            _delete(places, journal)
+    return results
+
+
+def _undo_all(library: Library, journal: Journal, settings: Settings) -> dict[Path, WriteResult]:
     journal.recover()
-    results: dict[Path, WriteResult] = {}
+    results = {}
     for run in journal.runs():
-        if run.kind not in {UNDO, _KIND} and run.undone < run.files:
+        if run.kind != KIND and run.undone < run.files:
             for undone in undo_run(library, journal, settings.tags, run.id):
                 status = WriteStatus.FAILED if undone.outcome is Outcome.FAILED else WriteStatus.WRITTEN
                 results[undone.path] = WriteResult(undone.path, status, undone.reason)
-    left = list(marked_files(library))
-    if left:
-        with journal.start(_KIND) as run_of_removal:
-            for path in left:
-                results[path] = remove_mark(path, run_of_removal, settings.tags)
-    missing = {path for path in results if not path.exists()} | set(_on_absent_drives(library))
-    for path in missing:
+    return results
+
+
+def _account(
+    library: Library,
+    journal: Journal,
+    settings: Settings,
+    undone: dict[Path, WriteResult],
+    *,
+    dry_run: bool,
+    forget_missing: bool,
+) -> list[WriteResult]:
+    """What came of every file that is, or may be, marked, having taken out what undo left."""
+    results = dict(undone)
+    found = _look(library)
+    if dry_run:
+        results.update((path, remove_mark(path, library, None, settings.tags)) for path in found.marked)
+    elif found.marked:
+        with journal.start(KIND) as run:
+            results.update((path, remove_mark(path, library, run, settings.tags)) for path in found.marked)
+    results.update(
+        (path, WriteResult(path, WriteStatus.FAILED, reason)) for path, reason in found.unreadable.items()
+    )
+    failed = (result for result in results.values() if result.status is WriteStatus.FAILED)
+    gone = [result.path for result in failed if result.reason == AWAY or is_gone(result.path)]
+    for path in (*gone, *found.missing):
         status = WriteStatus.SKIPPED if forget_missing else WriteStatus.FAILED
         results[path] = WriteResult(path, status, _FORGOTTEN if forget_missing else _MISSING)
-    if not any(result.status is WriteStatus.FAILED for result in results.values()):
-        library.close()
-        _delete(places)
     return list(results.values())
 
 
-def _on_absent_drives(library: Library) -> Iterator[Path]:
-    for track in library.tracks():
-        for path in track.away:
-            if library.file(path) is None:  # another drive, or none, is mounted there now
-                yield path
+@dataclass(slots=True)
+class _Known:
+    """All known files, but those that hold nothing of ours."""
+
+    marked: list[Path] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)
+    """With the reason."""
+    missing: list[Path] = field(default_factory=list)
 
 
-def _delete(places: Places) -> None:
+def _look(library: Library) -> _Known:
+    """Look at every known file, in whatever state the last scan found it."""
+    known = _Known()
+    library.mounts.refresh()
+    records = [(record, record.mounted and not is_gone(record.path)) for record in library.files()]
+    there = {record.audio_id for record, is_there in records if is_there and record.status is FileStatus.OK}
+    for record, is_there in records:
+        if not is_there:
+            was_moved = record.status is FileStatus.MISSING and record.audio_id in there
+            if record.audio_id is not None and not was_moved:
+                known.missing.append(record.path)
+            continue
+        try:
+            if read_state(record.path).mark is not None:
+                known.marked.append(record.path)
+        except FileError as error:
+            if record.audio_id is not None and record.tag_hash:  # else nothing was ever written to it
+                known.unreadable[record.path] = str(error)
+    return known
+
+
+def _delete(places: Places, journal: Journal) -> None:
     try:
         for end in ("", "-wal", "-shm"):
             Path(f"{places.library}{end}").unlink(missing_ok=True)
         places.settings.unlink(missing_ok=True)
-        if places.journal.exists():
-            shutil.rmtree(places.journal)
+        journal.erase()
     except OSError as error:
         raise LibraryError(
             f"No file holds a mark any more, but {error.filename} cannot be deleted ({error.strerror}); "

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from exporters.atomic import edit_file
-from exporters.filesystem import explain, hash_file
+from exporters.filesystem import explain, hash_file, is_gone
 from exporters.journal import Entry, Journal, Run
 from exporters.tags.edit import TagField, TagState, apply_mark, preview_text, read_state
-from exporters.undo import KIND, Outcome, UndoResult, undo
+from exporters.undo import KIND, Outcome, UndoResult, newest_to_undo, undo
 from moodzone_agent.config import TagSettings
 from moodzone_agent.errors import FileChangedError, FileError
 from moodzone_agent.library.records import Stamp, TrackRecord
 from moodzone_agent.library.store import Library
-from moodzone_agent.library.volumes import is_player_volume
-from moodzone_agent.types import Mark
+from moodzone_agent.library.volumes import Place, is_player_volume
+from moodzone_agent.types import Mark, MarkState
 
 HELD: Final = "was undone, so it waits until you name the file itself or give --again"
+AWAY: Final = "its drive is not there: plug it in and run this again"
 
 
 class WriteStatus(StrEnum):
@@ -110,6 +111,9 @@ def preview(want: Wanted, library: Library, field: TagField) -> WriteResult:
         return WriteResult(want.path, WriteStatus.FAILED, explain(error))
     except FileError as error:
         return WriteResult(want.path, WriteStatus.FAILED, str(error))
+    objection = _objection(state, want.mark)
+    if objection:
+        return WriteResult(want.path, WriteStatus.SKIPPED, objection, before=state.text)
     result = WriteResult(
         want.path, WriteStatus.WRITTEN, before=state.text, after=preview_text(state, want.mark)
     )
@@ -119,9 +123,6 @@ def preview(want: Wanted, library: Library, field: TagField) -> WriteResult:
     if record is None or record.stamp != stamp:
         reason = "changed since it was scanned; scan it again first"
         return replace(result, status=WriteStatus.FAILED, reason=reason, after="")
-    objection = _objection(state, want.mark)
-    if objection:
-        return replace(result, status=WriteStatus.SKIPPED, reason=objection, after="")
     return result
 
 
@@ -141,7 +142,7 @@ def write_mark(want: Wanted, library: Library, run: Run, settings: TagSettings) 
             raise FileChangedError("another program edited its tags just now; nothing was written")
         new_state = apply_mark(copy, want.mark, field=settings.field)
 
-    note = {"audio_id": want.audio_id, "field": str(settings.field)}
+    note = _note(library, want.path, want.audio_id, settings.field)
     try:
         if not edit_file(want.path, edit, run, times=settings.times, note=note):
             return replace(expected, status=WriteStatus.UNCHANGED)
@@ -157,16 +158,15 @@ def undo_run(
 ) -> list[UndoResult]:
     """Take a run back, by default the newest that isn't, and hold its files back from being written unasked.
 
-    A file that is no longer where it was written is looked for among the files of its recording. Errors:
-    `UsageError` if there is no such run; `JournalError`.
+    A file that is gone from where it was written is looked for among the files of its recording, but not
+    while its drive is away. Errors: `UsageError` if there is no such run; `JournalError`.
     """
     journal.recover()
-    runs = {run.id: run for run in journal.runs()}
     if number is None:
-        left = (run.id for run in runs.values() if run.kind != KIND and run.undone < run.files)
-        number = next(left, None)
+        number = newest_to_undo(journal)
         if number is None:
             return []
+    undoes_undo = any(run.id == number and run.kind == KIND for run in journal.runs())
     written = {entry.path: entry.note.get("audio_id") for entry in journal.entries(number)}
 
     def note(result: UndoResult) -> None:
@@ -174,7 +174,7 @@ def undo_run(
         # A file that others changed may hold other audio by now; the next scan looks at it.
         if result.outcome is Outcome.RESTORED and record and record.audio_id == written.get(result.path):
             _remember(library, result.path)
-        if runs[number].kind == KIND:
+        if undoes_undo:
             library.release([result.path])
         elif result.outcome is not Outcome.FAILED:
             library.hold([result.path], str(number))
@@ -182,25 +182,63 @@ def undo_run(
     return undo(
         journal,
         number,
-        take_out=lambda copy, entry: _take_out(copy, TagField(entry.note.get("field", settings.field))),
-        locate=_finder(library, journal),
+        take_out=lambda copy, entry: apply_mark(
+            copy, None, field=TagField(entry.note.get("field", settings.field))
+        ),
+        locate=_locator(library, journal),
         report=note,
     )
 
 
-def _finder(library: Library, journal: Journal) -> Callable[[Entry], Path | None]:
-    """Finds a file that was written and then moved: a file of the same recording that no run has written."""
+def _note(library: Library, path: Path, audio_id: str, field: TagField) -> dict[str, str]:
+    """What undo goes by: the field that was written and, should the file be elsewhere, what and where it is."""
+    place = library.mounts.locate(path)
+    return {
+        "audio_id": audio_id,
+        "field": str(field),
+        "volume": place.volume,
+        "inside": os.fsdecode(place.relative),
+    }
+
+
+def _locator(library: Library, journal: Journal) -> Callable[[Entry], Path]:
+    """Finds where a written file is by now: on its drive, wherever that is mounted, or moved.
+
+    A moved one is a file of the same recording that no run has written. While the drive is away, such a file
+    is the user's copy; then `FileError` is raised.
+    """
+    library.mounts.refresh()
 
     @cache
     def written() -> frozenset[Path]:
         runs = (run.id for run in journal.runs() if run.kind != KIND)
         return frozenset(entry.path for run in runs for entry in journal.entries(run) if entry.undoable)
 
-    def find(entry: Entry) -> Path | None:
+    def on_its_drive(entry: Entry) -> Path:
+        if "volume" not in entry.note:
+            return entry.path
+        place = Place(entry.note["volume"], os.fsencode(entry.note["inside"]))
+        if library.mounts.locate(entry.path) == place:
+            return entry.path
+        path = library.mounts.path_of(place)
+        if path is None:
+            raise FileError(AWAY)
+        return path
+
+    def moved(entry: Entry) -> Path | None:
         track = library.track(entry.note.get("audio_id", ""))
         candidates = [path for path in (track.paths if track else ()) if path not in written()]
         untouched = (path for path in candidates if _holds(path, entry.new_sha256))
         return next(untouched, None) or next(filter(_is_marked, candidates), None)
+
+    def find(entry: Entry) -> Path:
+        path = on_its_drive(entry)
+        if is_gone(path):
+            library.mounts.refresh()  # when a drive is pulled out, all its files look gone
+            path = on_its_drive(entry)
+            if is_gone(path):
+                return moved(entry) or path
+        return path
 
     return find
 
@@ -219,52 +257,38 @@ def _is_marked(path: Path) -> bool:
         return False
 
 
-def remove_mark(path: Path, run: Run | None, settings: TagSettings) -> WriteResult:
+def remove_mark(path: Path, library: Library, run: Run | None, settings: TagSettings) -> WriteResult:
     """Take everything of ours out of a file's tags, whoever edited it since; without a run, only say so."""
     try:
         before = read_state(path, field=settings.field)
         if run is None:
-            after = before.text if _is_corrected(before) else preview_text(before, None)
-            return WriteResult(path, WriteStatus.WRITTEN, before=before.text, after=after)
-        edit_file(path, lambda copy: _take_out(copy, settings.field), run, times=settings.times)
-        after = read_state(path, field=settings.field).text
+            after = preview_text(before, None)
+        else:
+            record = library.file(path)
+            note = _note(library, path, (record and record.audio_id) or "", settings.field)
+            edit_file(
+                path,
+                lambda copy: apply_mark(copy, None, field=settings.field),
+                run,
+                times=settings.times,
+                note=note,
+            )
+            after = read_state(path, field=settings.field).text
     except FileError as error:
         return WriteResult(path, WriteStatus.FAILED, str(error))
     return WriteResult(path, WriteStatus.WRITTEN, before=before.text, after=after)
 
 
-def marked_files(library: Library) -> Iterator[Path]:
-    """Known files that are there and carry something of ours."""
-    for track in library.tracks():
-        yield from filter(_is_marked, track.paths)
-
-
 def _objection(state: TagState, mark: Mark) -> str:
-    """Why a file is left alone: its visible token is not what we wrote, so somebody meant it."""
-    token = state.token
-    if token is None or token.zone is mark.zone or (state.mark is not None and not _is_corrected(state)):
+    """Why a file is left alone: somebody else's token stands there, and it is not what its user told us."""
+    other = next((token for token in state.user_tokens if token.zone is not mark.zone), None)
+    token = other or next(iter(state.user_tokens), None)
+    if token is None or (other is None and mark.state is MarkState.LABELLED):
         return ""
     return (
-        f"somebody put {token.token} into its {state.field}; "
-        f"take that over with `moodzone label FILE {token.zone.lower()}`, or delete it there"
+        f"somebody put {token.token} into its {state.field}; take that over with "
+        f"`moodzone label FILE {token.zone.lower()}`, or take the token out of the {state.field}"
     )
-
-
-def _is_corrected(state: TagState) -> bool:
-    """Whether the user put another token in the place of ours."""
-    return state.token is not None and state.mark is not None and state.token.zone is not state.mark.zone
-
-
-def _take_out(copy: Path, field: TagField) -> None:
-    """Our own field and its token, wherever the settings of the day put it; a corrected one is the user's."""
-    states = [read_state(copy, field=shown) for shown in TagField if shown is not TagField.NONE]
-    mark = states[0].mark
-    if mark is None:
-        ours = [field]
-    else:
-        ours = [state.field for state in states if state.token is not None and state.token.zone is mark.zone]
-    for shown in ours or [TagField.NONE]:
-        apply_mark(copy, None, field=shown)
 
 
 def _remember(library: Library, path: Path, state: TagState | None = None) -> None:

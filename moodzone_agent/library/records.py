@@ -56,9 +56,11 @@ class FileRecord:
     stamp: Stamp
     status: FileStatus
     audio_id: str | None = None
+    """What it held when it was last read without an error."""
     reason: str = ""
     """Why it failed or was skipped."""
     tag_hash: str = ""
+    """Of its tags when they were last read without an error; empty if they never were."""
     tags_checked_ns: int = 0
     artist: str = ""
     title: str = ""
@@ -117,7 +119,7 @@ class TrackRecord:
     paths: tuple[Path, ...]
     """Its files that are there now, in order of path."""
     away: tuple[Path, ...]
-    """Where it was last: files that are missing, or whose volume is not mounted."""
+    """Where it was last: files that are missing or unreadable, or whose volume is not mounted."""
     artist: str
     title: str
 

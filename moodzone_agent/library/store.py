@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.filesystem import is_gone
 from moodzone_agent.errors import LibraryError
 from moodzone_agent.library.records import (
     Analysis,
@@ -151,6 +152,10 @@ class Library:
         for row, path in self._rows_under(root):
             yield _file_record(row, path)
 
+    def files(self) -> Iterator[FileRecord]:
+        """All known files, those that are missing or on drives that are away too."""
+        yield from map(self._placed, self._rows(_SELECT_FILE))
+
     def put_file(self, record: FileRecord) -> None:
         """Store what is known of a file, in place of what was known before."""
         with self.transaction():
@@ -187,7 +192,7 @@ class Library:
             if row["status"] != FileStatus.MISSING
             and not was_seen(path)
             and not any(path.is_relative_to(folder) for folder in unreadable)
-            and _is_gone(path)
+            and is_gone(path)
         ]
         self.mounts.refresh()  # when a drive is pulled out, all its files look gone
         gone = [(row, path) for row, path in gone if self.mounts.locate(path) == (row["uid"], row["path"])]
@@ -330,9 +335,11 @@ class Library:
         return next(iter(self._tracks("track.audio_id = :audio_id", {"audio_id": audio_id})), None)
 
     def track_of(self, path: Path) -> TrackRecord | None:
-        """The recording that the file at ``path`` holds."""
+        """The recording that the file at ``path`` holds; None where its last reading failed."""
         record = self.file(path)
-        return self.track(record.audio_id) if record and record.audio_id else None
+        if record is None or record.audio_id is None or record.status is FileStatus.FAILED:
+            return None
+        return self.track(record.audio_id)
 
     def tracks(
         self,
@@ -488,9 +495,12 @@ class Library:
         files = defaultdict(list)
         wanted, values = ("audio_id IS NOT NULL", ()) if audio_id is None else ("audio_id = ?", (audio_id,))
         for row in self._rows(f"{_SELECT_FILE} WHERE {wanted}", values):
-            now = self.mounts.path_of(Place(row["uid"], row["path"]))
-            files[row["audio_id"]].append(_file_record(row, now or _last_path(row), mounted=now is not None))
+            files[row["audio_id"]].append(self._placed(row))
         return files
+
+    def _placed(self, row: sqlite3.Row) -> FileRecord:
+        now = self.mounts.path_of(Place(row["uid"], row["path"]))
+        return _file_record(row, now or _last_path(row), mounted=now is not None)
 
 
 @contextmanager
@@ -517,16 +527,6 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, complaint: str) -> str:
     return f"The library {path} is damaged, or no library ({complaint}): set the file aside and scan again."
-
-
-def _is_gone(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:  # it cannot be told
-        return False
-    return False
 
 
 def _text(value: str) -> str:
@@ -575,8 +575,8 @@ def _label_event(row: sqlite3.Row) -> LabelEvent:
 
 def _track_record(row: sqlite3.Row, files: list[FileRecord]) -> TrackRecord:
     files = sorted(files, key=lambda file: file.path)
-    here = [file for file in files if file.mounted and file.status is not FileStatus.MISSING]
-    away = [file for file in files if not file.mounted or file.status is FileStatus.MISSING]
+    here = [file for file in files if file.mounted and file.status is FileStatus.OK]
+    away = [file for file in files if file not in here]
     named = next((file for file in here + away if file.artist or file.title), None)
     estimate = label = None
     if row["model"] is not None:

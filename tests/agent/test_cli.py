@@ -405,6 +405,30 @@ def test_remove(world: World, originals: Path) -> None:
     assert "PURPLE" in labels.read_text()
 
 
+def test_remove_can_be_repeated_as_it_was(world: World, originals: Path) -> None:
+    [path] = scanned(world, originals, "1.flac")
+    fine(world.home, "label", path, "purple")
+    fine(world.home, "write", "--all")
+    aside = path.rename(world.home.parent / "aside.flac")
+    labels = world.home.parent / "labels.csv"
+    failed = run(world.home, "remove", "--labels", labels, "--yes")
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert "library, journal and settings are kept" in failed.stdout
+    aside.rename(path)
+    assert "1 freed of marks" in fine(world.home, "remove", "--labels", labels, "--yes")
+    assert "PURPLE" in labels.read_text()
+    assert not world.home.exists()
+
+
+def test_what_can_no_longer_be_undone_is_told(world: World, originals: Path) -> None:
+    one, two = scanned(world, originals, "0.mp3", "1.flac")
+    (world.home / "settings.toml").write_text("[journal]\nmax_megabytes = 0\n")
+    fine(world.home, "write", one)
+    done = run(world.home, "write", two)
+    assert (done.returncode, "1 written" in done.stdout) == (0, True)
+    assert done.stderr == "can no longer be undone, as journal.keep_days and max_megabytes say: run 1\n"
+
+
 @posix
 @pytest.mark.parametrize("answer", ["n", "y"])
 def test_the_first_write_on_a_terminal_asks_once(world: World, originals: Path, answer: str) -> None:

@@ -159,6 +159,27 @@ def test_moved_files_and_renamed_folders_keep_what_is_known(world: World, origin
         assert [path.parent.name for path in result.track.away] == ["old"]
 
 
+def test_a_file_that_fails_keeps_what_it_was_known_to_hold(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    known = world.scan()["1.flac"].track
+    assert known is not None
+    path.write_bytes(b"no music")
+    assert world.scan()["1.flac"].track is None
+    record = world.library.file(path)
+    assert record is not None
+    assert (record.status, record.audio_id) == (FileStatus.FAILED, known.audio_id)
+    assert record.tag_hash
+    assert world.library.track_of(path) is None
+    assert world.library.track(known.audio_id).paths == ()  # type: ignore[union-attr]
+    assert world.write() == {}
+    aside = path.rename(world.home / "aside.flac")
+    world.scan()
+    aside.rename(path)
+    assert statuses(world.scan()) == {"1.flac": "failed"}
+    world.add(originals / "1.flac")
+    assert world.scan()["1.flac"].track == known
+
+
 def test_copies_are_identified_and_not_analysed(world: World, originals: Path) -> None:
     one = world.add(originals / "0.mp3")
     world.scan()

@@ -520,11 +520,12 @@ class LibraryModel(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         assert {each.path: each for each in self.library.files_under(Path("/"))} == self.files
+        assert {each.path: each for each in self.library.files()} == self.files
         assert [(event.audio_id, event.zone) for event in self.library.labels()] == self.history
         labels = dict(self.history)
         for track in self.library.tracks():
             holders = {path: each for path, each in self.files.items() if each.audio_id == track.audio_id}
-            there = {path for path, each in holders.items() if each.status is not FileStatus.MISSING}
+            there = {path for path, each in holders.items() if each.status is FileStatus.OK}
             assert (set(track.paths), set(track.away)) == (there, holders.keys() - there)
             assert track.estimate == self.estimates.get(track.audio_id)
             assert (track.label.zone if track.label else None) == labels.get(track.audio_id)

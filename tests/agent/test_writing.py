@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mutagen
@@ -19,13 +20,13 @@ from exporters.tags.edit import TagField, read_state
 from exporters.undo import Outcome
 from moodzone_agent import removal
 from moodzone_agent.config import Places, Settings, TagSettings
-from moodzone_agent.errors import UsageError
+from moodzone_agent.errors import JournalError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import MountTable, Volume
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from moodzone_agent.writing import Wanted, WriteResult, WriteStatus, undo_run, wanted
-from tests.agent.conftest import ENDINGS, World, files_opened, make_track
+from tests.agent.conftest import ENDINGS, World, files_opened, make_track, no_root
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -188,7 +189,29 @@ def test_a_token_that_the_user_typed_is_left_alone(
 
     label(world, path, another(rated))
     assert statuses(world.write()) == {"1.flac": "written"}
-    assert read_state(path).text == f"great #{another(rated)} tune"
+    state = read_state(path)
+    assert state.text == f"great #{another(rated).lower()} tune"
+    assert state.mark == Mark(another(rated), MarkState.LABELLED)
+
+
+def test_a_token_of_the_same_zone_is_the_users_too(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    rated = zone_of(world, path)
+    comment(path, f"my #{rated.lower()} ones")
+    world.scan()
+    before = path.read_bytes()
+    result = world.write()["1.flac"]
+    assert (result.status, result.after) == (WriteStatus.SKIPPED, "")
+    assert f"somebody put #{rated}" in result.reason
+    assert "take the token out of the comment" in result.reason
+    assert path.read_bytes() == before
+    label(world, path, rated)
+    assert statuses(world.write()) == {"1.flac": "written"}
+    assert statuses(world.write()) == {"1.flac": "unchanged"}
+    assert read_state(path).text == f"my #{rated.lower()} ones"
+    assert outcomes(world) == {"1.flac": Outcome.RESTORED}
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("how", ["edited", "vanished", "never scanned"])
@@ -249,6 +272,61 @@ def test_undo_follows_a_file_that_was_moved(world: World, originals: Path) -> No
     world.scan()
     assert outcomes(world) == {"moved.flac": Outcome.RESTORED}
     assert moved.read_bytes() == before
+
+
+def test_a_correction_survives_the_undo_of_all_writes(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    rated = zone_of(world, path)
+    label(world, path, another(rated))
+    world.write()
+    comment(path, f"my words #{rated}")
+    assert outcomes(world) == {"1.flac": Outcome.TAKEN_OUT}
+    assert outcomes(world) == {"1.flac": Outcome.ALREADY}
+    assert (read_state(path).text, read_state(path).mark) == (f"my words #{rated}", None)
+
+
+def test_undo_takes_no_token_out_of_a_file_without_our_field(world: World, originals: Path) -> None:
+    """The user's own copy came back, from a time before the first write, and was edited."""
+    path = world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    world.add(originals / "1.flac")
+    comment(path, f"opener #{zone_of(world, path)}")
+    before = path.read_bytes()
+    assert outcomes(world) == {"1.flac": Outcome.ALREADY}
+    assert path.read_bytes() == before
+
+
+def test_undo_waits_for_the_drive(world: World, originals: Path) -> None:
+    """Where it was, another drive is now, with a file of the same name; and there is a copy elsewhere."""
+    stick, aside = world.music / "stick", world.home.parent / "aside"
+    path = world.add(originals / "1.flac", "stick/1.flac")
+    before = path.read_bytes()
+    mounted = [Volume("disk", Path("/")), Volume("one", stick)]
+    world.library.close()
+    world.library = Library.open(world.home / "library.sqlite", mounts=MountTable(lambda: mounted))
+    with world.library:
+        world.scan()
+        world.write()
+        marked = path.read_bytes()
+        copy = world.add(path, "copy.flac")
+        stick.rename(aside)
+        for other in (None, Volume("two", stick)):
+            mounted[1:] = [other] if other else []
+            if other:
+                world.add(copy, "stick/1.flac")
+            world.scan()
+            [result] = undo_run(world.library, world.journal, TagSettings())
+            assert (result.outcome, "plug it in" in result.reason) == (Outcome.FAILED, True)
+            assert copy.read_bytes() == marked
+        assert path.read_bytes() == marked
+        mounted.append(Volume("one", aside))
+        [result] = undo_run(world.library, world.journal, TagSettings())
+        assert (result.outcome, result.path) == (Outcome.RESTORED, aside / "1.flac")
+        assert (aside / "1.flac").read_bytes() == before
+        assert copy.read_bytes() == path.read_bytes() == marked
 
 
 def test_undo_does_not_take_another_copy_for_a_deleted_file(world: World, originals: Path) -> None:
@@ -389,6 +467,116 @@ def test_remove_can_forget_what_is_gone_for_good(world: World, originals: Path) 
     assert not world.home.exists()
 
 
+@posix
+@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize("journal", [True, False])
+def test_remove_waits_for_what_it_cannot_read(
+    world: World, originals: Path, what: str, journal: bool
+) -> None:
+    path = world.add(originals / "1.flac", "shut/1.flac")
+    world.scan()
+    world.write()
+    if not journal:
+        shutil.rmtree(world.home / "journal")
+    shut = path if what == "file" else path.parent
+    for opened in (world.home, *world.home.rglob("*")):
+        opened.chmod(0o777)
+    shut.chmod(0)
+    with no_root():
+        assert remove(world) == {"1.flac": "failed"}
+        assert remove(world, forget_missing=True) == {"1.flac": "failed"}
+    shut.chmod(0o755)
+    assert world.library.track_of(path) is not None
+    assert remove(world) == {"1.flac": "written"}
+    assert read_state(path).mark is None
+    assert not world.home.exists()
+
+
+def test_remove_finds_marks_in_files_whose_last_scan_failed(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    shutil.rmtree(world.home / "journal")
+    marked = path.read_bytes()
+    path.write_bytes(marked[:8])
+    assert world.scan()["1.flac"].status is FileStatus.FAILED
+    assert remove(world) == {"1.flac": "failed"}
+    path.unlink()
+    assert remove(world) == {"1.flac": "failed"}
+    path.write_bytes(marked[: len(marked) * 3 // 4])
+    assert remove(world) == {"1.flac": "written"}
+    assert read_state(path).mark is None
+    assert not world.home.exists()
+
+
+@pytest.mark.parametrize("rescanned", [True, False])
+def test_remove_wants_moved_files_rescanned(world: World, originals: Path, rescanned: bool) -> None:
+    path = world.add(originals / "1.flac")
+    broken = world.music / "broken.mp3"
+    broken.write_bytes(b"was never music")
+    world.scan()
+    world.write()
+    shutil.rmtree(world.home / "journal")
+    moved = path.rename(world.music / "moved.flac")
+    if not rescanned:
+        assert remove(world) == {"1.flac": "failed"}
+        assert world.library.track_of(path) is not None
+    world.scan()
+    assert remove(world) == {"moved.flac": "written"}
+    assert read_state(moved).mark is None
+    assert not world.home.exists()
+
+
+def test_remove_spares_what_is_not_ours(world: World, originals: Path) -> None:
+    world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    diary = world.home / "journal" / "2024-01" / "diary.txt"
+    diary.parent.mkdir()
+    diary.write_text("Dear diary")
+    assert remove(world) == {"1.flac": "written"}
+    assert [path for path in world.home.rglob("*") if path.is_file()] == [diary]
+
+
+def test_nobody_writes_while_marks_are_removed(
+    world: World, originals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each run is undone, before the last look for marks, and before the library is deleted."""
+    paths = [world.add(originals / name) for name in ("0.mp3", "1.flac")]
+    world.scan()
+    world.write(paths[0])
+    world.write()
+    steps = []
+
+    def watch(name: str, step: Callable[..., object]) -> None:
+        def tried(*arguments: object) -> object:
+            with pytest.raises(JournalError, match="remove"):
+                world.journal.start("write")
+            steps.append(name)
+            return step(*arguments)
+
+        monkeypatch.setattr(removal, name, tried)
+
+    for name in ("undo_run", "_look", "_delete"):
+        watch(name, getattr(removal, name))
+    assert remove(world) == {"0.mp3": "written", "1.flac": "written"}
+    assert steps == ["undo_run", "undo_run", "_look", "_delete"]
+
+
+def test_after_a_remove_that_failed_undo_brings_no_mark_back(world: World, originals: Path) -> None:
+    path, lost = world.add(originals / "1.flac"), world.add(originals / "0.mp3")
+    world.scan()
+    world.write()
+    comment(path, "edited")
+    for run in world.journal.runs():
+        shutil.rmtree(world.home / "journal" / f"{run.id:06}")
+    lost.unlink()
+    assert remove(world) == {"1.flac": "written", "0.mp3": "failed"}
+    assert read_state(path).mark is None
+    assert outcomes(world) == {}
+    assert read_state(path).mark is None
+
+
 def test_remove_asks_for_drives_that_are_away(world: World, originals: Path) -> None:
     stick = world.music / "stick"
     path = world.add(originals / "1.flac", "stick/1.flac")
@@ -419,8 +607,19 @@ def test_labels_are_saved(world: World, originals: Path, tmp_path: Path) -> None
     with (tmp_path / "labels.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     assert [(row["path"], row["zone"], row["origin"]) for row in rows] == [(str(path), "PURPLE", "corrected")]
+    label(world, path, Zone.GREEN)
+    removal.save_labels(world.library, tmp_path / "labels.csv")  # the earlier try failed later on
+    saved = (tmp_path / "labels.csv").read_bytes()
+    assert b"GREEN" in saved
+    foreign = saved.replace(rows[0]["audio_id"].encode(), b"another library's")
+    for content in (b"", b"path,zone\n", b"\x00\xff", saved.splitlines()[0][:-1], foreign):
+        (tmp_path / "labels.csv").write_bytes(content)
+        with pytest.raises(UsageError, match="name another file"):
+            removal.save_labels(world.library, tmp_path / "labels.csv")
+        assert (tmp_path / "labels.csv").read_bytes() == content
     with pytest.raises(UsageError, match="name another file"):
-        removal.save_labels(world.library, tmp_path / "labels.csv")
+        removal.save_labels(world.library, tmp_path / "none" / "labels.csv")
+    assert [each.name for each in tmp_path.iterdir()] == ["labels.csv"]
 
 
 _MAIN = "import sys; from moodzone_agent.cli import main; main()"

@@ -376,7 +376,11 @@ def test_special_files_are_refused(journal: Journal, music: Path) -> None:
 @root_only
 @pytest.mark.parametrize(
     ("mode", "folder_mode", "reason"),
-    [(0o644, 0o777, "read-only"), (0o666, 0o755, "in a read-only folder"), (0o666, 0o1777, "not writable")],
+    [
+        (0o644, 0o777, "read-only"),
+        (0o666, 0o755, "in a read-only folder"),
+        (0o666, 0o1777, "belongs to another"),
+    ],
     ids=["file", "folder", "sticky folder"],
 )
 def test_no_permission(open_folder: Path, mode: int, folder_mode: int, reason: str) -> None:
@@ -397,7 +401,7 @@ def test_no_permission(open_folder: Path, mode: int, folder_mode: int, reason: s
 
 
 @root_only
-def test_anothers_file_in_ones_own_folder_can_be_edited(open_folder: Path) -> None:
+def test_a_file_that_would_change_its_owner_is_refused(open_folder: Path) -> None:
     music = open_folder / "music"
     music.mkdir()
     track = music / "track.mp3"
@@ -409,8 +413,9 @@ def test_anothers_file_in_ones_own_folder_can_be_edited(open_folder: Path) -> No
         open_folder / "journal",
         track,
     )
-    assert said == "True"
-    assert stat.S_IMODE(track.stat().st_mode) == 0o666
+    assert said.startswith("FileError: belongs to another user")
+    assert (track.stat().st_uid, track.read_bytes()) == (0, OLD)
+    assert list(music.iterdir()) == [track]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")

@@ -206,6 +206,64 @@ def test_forgetting_starts_at_the_oldest_and_spares_the_newest(
     assert [run.id for run in journal.runs()] == [4, 3]
 
 
+DAY = 86_400_000_000_000
+
+
+@pytest.mark.parametrize(
+    "days",
+    [[20_000, 20_010, 20_020, 0], [0, 20_000, 20_010], [20_000, 47_000, 20_001], [47_000, 20_000, 20_010]],
+    ids=["behind at last", "behind at first", "ahead once", "ahead at first"],
+)
+def test_a_clock_that_jumps_makes_no_run_old(
+    journal: Journal, tracks: list[Path], monkeypatch: pytest.MonkeyPatch, days: list[int]
+) -> None:
+    # Now is real, and far from the made-up days.
+    for day in days:
+        monkeypatch.setattr(time, "time_ns", lambda day=day: day * DAY)
+        tag_all(journal, tracks[:1])
+    monkeypatch.undo()
+    assert journal.prune(keep_days=100) == []
+
+
+def test_runs_grow_old_by_small_steps(
+    journal: Journal, tracks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    for days in (400, 300, 50 * 365, 200, 100):  # one by a clock that was reset
+        monkeypatch.setattr(time, "time_ns", lambda days=days: now - days * DAY)
+        tag_all(journal, tracks[:1])
+    monkeypatch.undo()
+    assert [run.id for run in journal.prune(keep_days=280)] == [1]
+    assert [run.id for run in journal.prune(keep_days=150)] == [2, 3, 4]
+
+
+def test_held_for_several_runs(journal: Journal, tracks: list[Path]) -> None:
+    with journal.hold("remove"):
+        tag_all(journal, tracks)
+        undo(journal, take_out=refuse)
+        with pytest.raises(JournalError, match=f"process {os.getpid()}, remove"):
+            tag_all(Journal(journal.folder), tracks)
+    tag_all(Journal(journal.folder), tracks)
+
+
+def test_erased_but_for_what_the_user_keeps_there(journal: Journal, tracks: list[Path]) -> None:
+    diary = journal.folder / "202401" / "diary.txt"
+    diary.parent.mkdir(parents=True)
+    diary.write_text("Dear diary")
+    (journal.folder / "20240102").write_text("Dear diary")
+    run = tag_all(journal, tracks)
+    assert [info.id for info in journal.runs()] == [run]
+    journal.recover()
+    with journal.hold("remove"):
+        journal.erase()
+    left = {path.relative_to(journal.folder).as_posix() for path in journal.folder.rglob("*")}
+    assert left == {"202401", "202401/diary.txt", "20240102"}
+    shutil.rmtree(journal.folder)
+    tag_all(journal, tracks)
+    journal.erase()
+    assert not journal.folder.exists()
+
+
 def interrupted(journal: Journal, path: Path, *, ready: bool) -> Path:
     """Leave a run as a killed process does; returns its temporary file."""
     run = journal.start("write")

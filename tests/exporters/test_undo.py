@@ -9,8 +9,8 @@ import pytest
 
 from exporters.atomic import edit_file
 from exporters.journal import Entry, Journal
-from exporters.undo import Outcome, UndoResult, undo
-from moodzone_agent.errors import TagError, UsageError
+from exporters.undo import Outcome, UndoResult, newest_to_undo, undo
+from moodzone_agent.errors import FileError, TagError, UsageError
 
 AUDIO = os.urandom(5000)
 OURS = b"#PURPLE "
@@ -156,14 +156,43 @@ def test_a_moved_file_is_found_by_what_the_caller_noted(journal: Journal, tracks
     mark(journal, *tracks)
     moved = tracks[0].rename(tracks[0].with_name("moved.mp3"))
 
-    def locate(entry: Entry) -> Path | None:
-        return {"0.mp3": moved}.get(entry.note["audio_id"])
+    def locate(entry: Entry) -> Path:
+        return moved if entry.note["audio_id"] == "0.mp3" else entry.path
 
     results = undo(journal, take_out=take_out, locate=locate)
     assert outcomes(results) == ["restored"] * 3
     assert results[2].path == moved
     assert moved.read_bytes() == before(tracks[0])
     assert moved.stat().st_mtime_ns == OLD_TIME
+
+
+def test_a_file_whose_place_is_unknown_waits(journal: Journal, tracks: list[Path]) -> None:
+    """Another drive may be where its own one was, with a file of the same name."""
+    mark(journal, tracks[0])
+    written = tracks[0].read_bytes()
+
+    def locate(entry: Entry) -> Path:
+        raise FileError("its drive is away")
+
+    (result,) = undo(journal, take_out=take_out, locate=locate)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, "its drive is away")
+    assert tracks[0].read_bytes() == written
+    assert outcomes(undo(journal, take_out=take_out)) == ["restored"]
+
+
+def test_what_an_undone_undo_brought_back_can_be_undone_again(journal: Journal, tracks: list[Path]) -> None:
+    mark(journal, *tracks)
+    assert newest_to_undo(journal) == 1
+    undo(journal, take_out=take_out)
+    assert newest_to_undo(journal) is None
+    undo(journal, 2, take_out=take_out)
+    assert newest_to_undo(journal) == 1
+    undo(journal, 3, take_out=take_out)  # so that run 2 stands again, and run 1 is undone
+    assert newest_to_undo(journal) is None
+    assert [path.read_bytes() for path in tracks] == [before(path) for path in tracks]
+    assert outcomes(undo(journal, 2, take_out=take_out)) == ["restored"] * 3
+    assert outcomes(undo(journal, take_out=take_out)) == ["restored"] * 3
+    assert [path.read_bytes() for path in tracks] == [before(path) for path in tracks]
 
 
 @pytest.mark.parametrize("damage", ["flipped", "deleted"])
