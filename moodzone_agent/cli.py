@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent.errors import JournalError, MoodZoneError, UsageError
+from moodzone_agent.errors import JournalError, LibraryError, MoodZoneError, UsageError
 from moodzone_agent.types import LabelOrigin, MarkState, Zone
 
 if TYPE_CHECKING:
@@ -385,6 +385,8 @@ def _write(
         journal = Journal(places.journal)
         try:
             with journal.start("write") as run, _write_progress(len(wants)) as advance:
+                if not library.path.exists():  # `remove` finished while the user was asked
+                    raise LibraryError("the library was removed meanwhile; scan again")
                 for want in wants:
                     tell(write_mark(want, library, run, settings.tags))
                     advance()

@@ -186,9 +186,9 @@ class _Scan:
                 record = replace(record, audio_id=None, status=FileStatus.SKIPPED, reason="not a music file")
                 self._library.put_file(record)
                 return ScanResult(path, record.status, record.reason)
-            self._records[path] = self._with_tags(record)
         except OSError as error:
             return ScanResult(path, FileStatus.FAILED, _disk(error))
+        self._records[path] = record
         known_audio = known is not None and known.audio_id is not None
         task = Task(path, stamp.size, identify_first=known_audio or stamp.size in self._sizes)
         if not task.identify_first and stamp.size in self._sizes_in_round:
@@ -212,10 +212,10 @@ class _Scan:
                 with self._library.transaction():
                     self._library.put_analysis(analysis)
                     _rate(self._library, self._model, analysis)
-                    self._library.put_file(replace(self._records.pop(path), audio_id=analysis.audio_id))
+                    self._library.put_file(self._read_record(path, analysis.audio_id))
                 yield self._ok(path, changed=True)
             case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
-                self._library.put_file(replace(self._records.pop(path), audio_id=audio_id))
+                self._library.put_file(self._read_record(path, audio_id))
                 yield self._ok(path, changed=True)
             case str(audio_id) if audio_id in self._being_analysed:
                 self._postponed.append(outcome.task)
@@ -233,6 +233,9 @@ class _Scan:
         if not isinstance(error, FileChangedError):
             self._library.put_file(replace(record, status=FileStatus.FAILED, reason=reason))
         return ScanResult(path, FileStatus.FAILED, reason, changed=True)
+
+    def _read_record(self, path: Path, audio_id: str) -> FileRecord:
+        return self._with_tags(replace(self._records.pop(path), audio_id=audio_id))
 
     def _with_tags(self, record: FileRecord) -> FileRecord:
         """The record with what the tags say; tags that can't be read don't keep a track from being rated."""
