@@ -170,11 +170,16 @@ def _head(spread: NDArray[np.float64]) -> onnx.GraphProto:
         "arousal_scale": np.array([spread[0] * np.sqrt(2)], np.float32),
         "valence_scale": np.array([spread[1] * np.sqrt(2)], np.float32),
     }
+    shares = (
+        _normal_share("below", "Sub (yellow_max, a)", "arousal_scale", "yellow"),
+        _normal_share("above", "Sub (a, purple_min)", "arousal_scale", "aroused"),
+        _normal_share("bright", "Sub (v, purple_min_valence)", "valence_scale", "pleasant"),
+    )
     return _parsed(
-        """
+        f"""
         head (float[N, 2] kernel_affect, float[N, 1] arousal_trees_variable, float[N, 1]
         valence_trees_variable, float[3] cuts)
-            => (float[N, 3] zone_probabilities, float[N] arousal, float[N] valence) {
+            => (float[N, 3] zone_probabilities, float[N] arousal, float[N] valence) {{
             trees = Concat <axis = 1> (arousal_trees_variable, valence_trees_variable)
             sum = Add (kernel_affect, trees)
             mean = Mul (sum, half)
@@ -185,29 +190,25 @@ def _head(spread: NDArray[np.float64]) -> onnx.GraphProto:
             yellow_max = Gather (cuts, pick_yellow)
             purple_min = Gather (cuts, pick_purple)
             purple_min_valence = Gather (cuts, pick_valence)
-            below = Sub (yellow_max, a)
-            below_scaled = Div (below, arousal_scale)
-            below_erf = Erf (below_scaled)
-            below_twice = Add (below_erf, one)
-            yellow = Mul (below_twice, half)
-            above = Sub (a, purple_min)
-            above_scaled = Div (above, arousal_scale)
-            above_erf = Erf (above_scaled)
-            above_twice = Add (above_erf, one)
-            aroused = Mul (above_twice, half)
-            bright = Sub (v, purple_min_valence)
-            bright_scaled = Div (bright, valence_scale)
-            bright_erf = Erf (bright_scaled)
-            bright_twice = Add (bright_erf, one)
-            pleasant = Mul (bright_twice, half)
-            purple = Mul (aroused, pleasant)
+{"".join(shares)}            purple = Mul (aroused, pleasant)
             not_yellow = Sub (one, yellow)
             green = Sub (not_yellow, purple)
             zone_probabilities = Concat <axis = 1> (yellow, green, purple)
-        }
+        }}
         """,
         constants,
     )
+
+
+def _normal_share(name: str, distance: str, scale: str, result: str) -> str:
+    """Nodes for the share of a normal distribution below a distance; `scale` is sqrt(2) standard deviations."""
+    return f"""
+            {name} = {distance}
+            {name}_scaled = Div ({name}, {scale})
+            {name}_erf = Erf ({name}_scaled)
+            {name}_twice = Add ({name}_erf, one)
+            {result} = Mul ({name}_twice, half)
+"""
 
 
 def _parsed(text: str, constants: dict[str, NDArray[Any]]) -> onnx.GraphProto:
