@@ -529,7 +529,7 @@ def _list_runs(journal: Journal, *, json_: bool) -> None:
             )
     if not json_:
         _out(
-            f"{len(runs):,} runs; the journal takes {decimal(journal.size)}"
+            f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}; the journal takes {decimal(journal.size)}"
             if runs
             else "nothing was written yet"
         )
