@@ -95,9 +95,8 @@ def scan(
 def rate_stored(library: Library, model: ZoneModel) -> int:
     """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number."""
     count = 0
-    for audio_id, windows, _ in library.tracks_to_rate(model.model_id, FEATURES_VERSION):
-        analysis = library.analysis(audio_id, FEATURES_VERSION)
-        if analysis is not None and len(windows):
+    for analysis in library.tracks_to_rate(model.model_id, FEATURES_VERSION):
+        if len(analysis.windows):
             _rate(library, model, analysis)
             count += 1
     return count

@@ -68,15 +68,6 @@ class FrameTable:
     onsets: FloatArray
     """[H, 5]: onset strength per hop (512 samples, 43.07 a second), over all bands and in each of four."""
 
-    @property
-    def seconds(self) -> float:
-        """Length of the whole frames."""
-        return float(self.columns.shape[0] * FRAME_SAMPLES / SAMPLE_RATE)
-
-    def slice(self, start: int, stop: int) -> FrameTable:
-        """The frames `start` to `stop` with their onsets."""
-        return FrameTable(self.columns[start:stop], self.onsets[first_hop(start) : first_hop(stop)])
-
 
 @dataclass(frozen=True, slots=True)
 class _Filterbanks:

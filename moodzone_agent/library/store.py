@@ -292,24 +292,22 @@ class Library:
                 ribbon=pack_ribbon(ribbon),
             )
 
-    def tracks_to_rate(
-        self, model: str, features_version: int
-    ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-        """Audio id, windows [W, F] and track features [F] of what ``model`` has not rated; needs no audio.
+    def tracks_to_rate(self, model: str, features_version: int) -> Iterator[Analysis]:
+        """The analyses, with features of this version, that ``model`` has not rated; needs no audio.
 
         Estimates may be stored while this is iterated.
         """
         waiting = self._rows(
             """
-            SELECT features.rowid FROM features LEFT JOIN estimate USING (audio_id)
+            SELECT audio_id FROM features LEFT JOIN estimate USING (audio_id)
             WHERE version = ? AND model IS NOT ? ORDER BY features.rowid
             """,
             (features_version, model),
         )
-        for (rowid,) in waiting:
-            row = self._rows("SELECT audio_id, track, windows FROM features WHERE rowid = ?", (rowid,))[0]
-            track, windows = _unpack(row)
-            yield row["audio_id"], windows, track
+        for (audio_id,) in waiting:
+            analysis = self.analysis(audio_id, features_version)
+            if analysis is not None:
+                yield analysis
 
     def add_label(self, label: Label) -> None:
         """Add to the history what the user said of a recording, analysed or not."""

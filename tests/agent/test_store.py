@@ -268,11 +268,11 @@ class TestTracks:
         library.put_analysis(analysis("old", version=0))
         library.put_estimate("b", estimate(model="m2"), NO_RIBBON)
         rated = []
-        for audio_id, windows, track in library.tracks_to_rate("m2", 1):
-            np.testing.assert_array_equal(windows, analysis(audio_id).windows)
-            np.testing.assert_array_equal(track, analysis(audio_id).track)
-            library.put_estimate(audio_id, estimate(model="m2"), NO_RIBBON)
-            rated.append(audio_id)
+        for found in library.tracks_to_rate("m2", 1):
+            np.testing.assert_array_equal(found.windows, analysis(found.audio_id).windows)
+            np.testing.assert_array_equal(found.track, analysis(found.audio_id).track)
+            library.put_estimate(found.audio_id, estimate(model="m2"), NO_RIBBON)
+            rated.append(found.audio_id)
         assert rated == ["a", "c"]
         assert list(library.tracks_to_rate("m2", 1)) == []
         assert len(list(library.tracks_to_rate("m3", 1))) == 3
