@@ -8,9 +8,8 @@ import numpy as np
 
 from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
 from moodzone_agent.errors import AudioError
-from moodzone_agent.features.frames import FrameAccumulator
 from moodzone_agent.features.spec import FEATURES_VERSION, FRAME_SECONDS, NAMED_FEATURES
-from moodzone_agent.features.track import track_features
+from moodzone_agent.features.track import TrackAccumulator
 from moodzone_agent.library.records import Analysis
 
 _TEMPO: Final = NAMED_FEATURES.index("tempo")
@@ -23,7 +22,7 @@ def analyse(reader: AudioReader) -> Analysis:
 
     Errors: `AudioError` for what isn't music or is too short or too broken to rate; `OSError` for the disk.
     """
-    accumulator = FrameAccumulator()
+    accumulator = TrackAccumulator()
     samples = 0
     peak = 0.0
     for block in reader.blocks():
@@ -31,12 +30,11 @@ def analyse(reader: AudioReader) -> Analysis:
         samples += block.size
         peak = max(peak, float(np.abs(block).max()))
     duration = samples / SAMPLE_RATE
-    table = accumulator.result()
-    if table.columns.shape[0] == 0:
+    features = accumulator.result()
+    if features is None:
         raise AudioError(
             f"holds only {duration:.2f} s of audio; {FRAME_SECONDS} s is the least that can be rated"
         )
-    features = track_features(table)
     return Analysis(
         audio_id=reader.audio_id,
         duration=duration,

@@ -170,6 +170,11 @@ class FrameAccumulator:
         self._levels.push(block)
         self._spectra.push(block)
 
+    def so_far(self) -> FrameTable:
+        """The table of the frames whose spectra are all complete; pushing may go on."""
+        spectral, onsets = self._spectra.so_far()
+        return FrameTable(np.concatenate((self._levels.result()[: len(spectral)], spectral), axis=1), onsets)
+
     def result(self) -> FrameTable:
         """The table of all samples pushed; the accumulator must not be used afterwards."""
         levels = self._levels.result()
@@ -232,6 +237,14 @@ class _SpectralFrames:
             self._samples = np.concatenate((self._samples, self._samples[-2 : -_PADDING - 2 : -1]))
             self._transform(multiple_of=1)
         self._close_frames(frames)
+        return self._table(frames)
+
+    def so_far(self) -> tuple[FloatArray, FloatArray]:
+        if self._started:
+            self._transform(multiple_of=1)
+        return self._table(sum(map(len, self._rows)))
+
+    def _table(self, frames: int) -> tuple[FloatArray, FloatArray]:
         rows = np.concatenate(self._rows) if self._rows else np.empty((0, _MFCC_INPUT.stop), np.float32)
         onsets = np.concatenate(self._onsets)[: first_hop(frames)]
         onsets[:_SETTLING] = onsets[_SETTLING : first_hop(1)].mean(axis=0) if frames else 0

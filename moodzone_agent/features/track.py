@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moodzone_agent.features.drops import Drop, find_drops
-from moodzone_agent.features.frames import FrameTable, first_hop
+from moodzone_agent.features.frames import FrameAccumulator, FrameTable, first_hop
 from moodzone_agent.features.spec import (
     FEATURE_NAMES,
     FRAME_COLUMNS,
@@ -54,6 +54,27 @@ class TrackFeatures:
     windows: FloatArray
     """[W, F]: frames 0-20, 10-30 and so on; the last window ends with the track."""
     drops: tuple[Drop, ...]
+
+
+class TrackAccumulator:
+    """Takes the analysis signal in blocks of any size; knows the features so far at any time, and at the end."""
+
+    def __init__(self) -> None:
+        self._frames = FrameAccumulator()
+
+    def push(self, block: FloatArray) -> None:
+        """Take the next samples, [n] float32 at 22,050 Hz, of any number."""
+        self._frames.push(block)
+
+    def so_far(self) -> TrackFeatures | None:
+        """The features of the frames that are complete; None before the first. Pushing may go on."""
+        table = self._frames.so_far()
+        return track_features(table) if len(table.columns) else None
+
+    def result(self) -> TrackFeatures | None:
+        """The features of the whole; None if there was not one frame. The accumulator is used up."""
+        table = self._frames.result()
+        return track_features(table) if len(table.columns) else None
 
 
 def track_features(table: FrameTable) -> TrackFeatures:
