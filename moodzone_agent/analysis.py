@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
-from moodzone_agent.errors import AudioError
+from moodzone_agent.errors import AudioError, FileChangedError
 from moodzone_agent.features.spec import FEATURES_VERSION, FRAME_SECONDS, NAMED_FEATURES
 from moodzone_agent.features.track import TrackAccumulator
-from moodzone_agent.library.records import Analysis
+from moodzone_agent.library.records import Analysis, Stamp
+
+if TYPE_CHECKING:
+    from moodzone_agent.worker import Desk
+    from moodzone_agent.workers import Task
 
 _TEMPO: Final = NAMED_FEATURES.index("tempo")
 _SILENT_PEAK: Final = 1e-4
 """-80 dB under full scale."""
+
+
+def read_file(task: Task, desk: Desk) -> Analysis | str:
+    """A worker's job: the analysis of a file, or only its audio id where that may be known already.
+
+    Errors: `AudioError`; `FileChangedError` if the file is another at the end than at the start, as a download
+    is; `OSError`.
+    """
+    before = Stamp.of(task.path.stat())
+    with AudioReader(task.path) as reader:
+        desk.reader = reader
+        if task.identify_first or (not task.analyse_always and desk.knows(reader.stated_duration)):
+            result: Analysis | str = reader.identify()
+        else:
+            result = analyse(reader)
+    if Stamp.of(task.path.stat()) != before:
+        raise FileChangedError("changed while it was read; it will be looked at again")
+    return result
 
 
 def analyse(reader: AudioReader) -> Analysis:

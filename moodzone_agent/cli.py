@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from moodzone_agent.library.records import TrackRecord
     from moodzone_agent.library.store import Library
     from moodzone_agent.pipeline import ScanResult
+    from moodzone_agent.stream import SoFar
+    from moodzone_agent.types import Estimate
     from moodzone_agent.writing import Wanted, WriteResult
 
 DONE: Final = 0
@@ -276,6 +278,57 @@ def label(
 
 
 @app.command()
+def stream(
+    source: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="Where the audio comes from; - is standard input.")
+    ] = "-",
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            help="What arrives are samples without a container: s16le, f32le and so on.", show_default=False
+        ),
+    ] = None,
+    rate: Annotated[int, typer.Option(help="Samples a second, with --raw.", min=1_000, max=768_000)] = 44_100,
+    channels: Annotated[int, typer.Option(help="Channels, with --raw.", min=1, max=64)] = 2,
+    json_: Json = False,
+) -> None:
+    """Rate audio while it arrives, every 0.5 s of it."""
+    from moodzone_agent.audio.decode import AudioReader
+    from moodzone_agent.audio.live import RAW_ENCODINGS, LiveReader, RawFormat
+    from moodzone_agent.classify.bundle import load_bundle
+    from moodzone_agent.classify.session import ZoneModel
+    from moodzone_agent.stream import rate_stream
+
+    if raw is not None and raw not in RAW_ENCODINGS:
+        raise UsageError(f"--raw {raw} is none of {', '.join(RAW_ENCODINGS)}")
+    if raw is not None and source != "-":
+        raise UsageError(
+            "--raw is for what arrives on standard input: `moodzone stream - --raw s16le < FILE`"
+        )
+    if source == "-" and sys.stdin.isatty():
+        raise UsageError("pipe audio into it, or name a file")
+    _, settings = _setting()
+    model = ZoneModel(load_bundle(), settings.zones)
+    model.load()
+    with ExitStack() as opened:
+        reader: AudioReader | LiveReader
+        if source == "-":
+            samples = RawFormat(raw, rate, channels) if raw is not None else None
+            reader = opened.enter_context(LiveReader(sys.stdin.fileno(), samples))
+        else:
+            _require([Path(source)])
+            reader = opened.enter_context(AudioReader(Path(source)))
+        show = _print_so_far if json_ else opened.enter_context(_live_view())
+        try:
+            for so_far in rate_stream(reader.blocks(), model):
+                show(so_far)
+        except KeyboardInterrupt:  # what was shown last is the answer
+            raise typer.Exit(STOPPED) from None
+        if isinstance(reader, LiveReader) and reader.is_stopped:
+            raise typer.Exit(STOPPED)
+
+
+@app.command()
 def demo(
     keep: Annotated[
         Path | None, typer.Option(help="Keep the demo's music and library in this new folder.")
@@ -310,27 +363,27 @@ def _scan(library: Library, settings: Settings, paths: list[Path], *, jobs: int,
     """Run a scan with its progress and report; True if some files failed."""
     from moodzone_agent.classify.bundle import load_bundle
     from moodzone_agent.classify.session import ZoneModel
-    from moodzone_agent.console import printable, scan_progress, scan_summary
+    from moodzone_agent.console import ScanProgress, scan_summary
     from moodzone_agent.library.records import FileStatus
-    from moodzone_agent.pipeline import Plan, scan
+    from moodzone_agent.pipeline import scan
     from moodzone_agent.workers import default_jobs
 
     model = ZoneModel(load_bundle(), settings.zones)
     results: list[ScanResult] = []
-    with scan_progress(_console(stderr=True)) as progress, _run(library, "scan", results):
-        task = progress.add_task("", total=None)
-
-        def on_plan(plan: Plan) -> None:
-            progress.update(task, total=plan.to_read)
-
+    with ScanProgress(_console(stderr=True)) as progress, _run(library, "scan", results):
         scanning = scan(
-            paths, library, model, jobs=jobs or default_jobs(), field=settings.tags.field, on_plan=on_plan
+            paths,
+            library,
+            model,
+            jobs=jobs or default_jobs(),
+            field=settings.tags.field,
+            on_plan=progress.follow,
         )
         with closing(scanning):
             for result in scanning:
                 results.append(result)
                 if result.changed:
-                    progress.update(task, advance=1, description=printable(Path(result.path.name))[:40])
+                    progress.name(result.path)
                 if json_:
                     _print_json(_scan_json(result))
     if not json_:
@@ -556,8 +609,44 @@ def _write_json(result: WriteResult, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _live_view() -> Iterator[Callable[[SoFar], None]]:
+    """What is known so far, in place on a terminal and as lines elsewhere; the last of it stays."""
+    from rich.live import Live
+
+    from moodzone_agent.console import stream_view
+
+    console = _console()
+    if not console.is_terminal:
+        yield lambda so_far: console.print(stream_view(so_far), soft_wrap=True)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda so_far: live.update(stream_view(so_far), refresh=True)
+
+
+def _print_so_far(so_far: SoFar) -> None:
+    estimate = so_far.estimate
+    line: dict[str, Any] = {
+        "seconds": round(so_far.seconds, 3),
+        "final": so_far.final,
+        "zone": estimate.zone,
+        "unsure": not estimate.sure,
+        "tempo": so_far.tempo,
+    }
+    _print_json(line | _estimate_json(estimate))
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
+    return {
+        "confidence": estimate.confidence if estimate else None,
+        "probabilities": dict(zip(Zone, estimate.probabilities, strict=True)) if estimate else None,
+        "arousal": estimate.arousal if estimate else None,
+        "valence": estimate.valence if estimate else None,
+        "model": estimate.model if estimate else None,
+    }
+
+
 def _track_json(track: TrackRecord | None) -> dict[str, Any]:
-    estimate = track.estimate if track else None
     mark = track.mark if track else None
     return {
         "audio_id": track.audio_id if track else None,
@@ -565,13 +654,9 @@ def _track_json(track: TrackRecord | None) -> dict[str, Any]:
         "zone": mark.zone if mark else None,
         "unsure": bool(mark and mark.state is MarkState.UNSURE),
         "label": track.label.zone if track and track.label else None,
-        "confidence": estimate.confidence if estimate else None,
-        "probabilities": dict(zip(Zone, estimate.probabilities, strict=True)) if estimate else None,
-        "arousal": estimate.arousal if estimate else None,
-        "valence": estimate.valence if estimate else None,
+        **_estimate_json(track.estimate if track else None),
         "tempo": track.tempo if track else None,
         "drops": list(track.drops) if track else [],
-        "model": estimate.model if estimate else None,
         "warnings": list(track.warnings) if track else [],
     }
 

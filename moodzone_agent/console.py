@@ -13,7 +13,6 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -27,12 +26,14 @@ from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.types import ZONES, Zone
 
 if TYPE_CHECKING:
-    from moodzone_agent.pipeline import ScanResult
+    from moodzone_agent.pipeline import Plan, ScanResult
+    from moodzone_agent.stream import SoFar
 
 ZONE_COLOURS: Final = {Zone.YELLOW: "#e5c100", Zone.GREEN: "#2eae4f", Zone.PURPLE: "#a04be0"}
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _RIBBON_AROUSAL: Final = (2.0, 7.0)
 """Drawn lowest and highest; hardly any music lies beyond."""
+_STREAM_BAR: Final = 24
 _MOST_NAMED: Final = 50
 _MOST_SKIPPED_NAMED: Final = 5
 
@@ -132,24 +133,64 @@ def track_details(track: TrackRecord) -> RenderableType:
     return Group(Text(track_name(track), style="bold"), Padding(ribbon_text(track.ribbon, 64), (1, 0)), rows)
 
 
-def scan_progress(console: Console) -> Progress:
-    """Tracks, tracks a minute, time left; a task's `description` is the last file."""
-    return Progress(
-        TextColumn("Rating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _TracksAMinute(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", style="dim", markup=False),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
+def stream_view(so_far: SoFar) -> Text:
+    """One line on audio that is arriving."""
+    estimate = so_far.estimate
+    text = Text(f"{minutes(so_far.seconds):>6}  ")
+    text.append_text(zone_text(estimate.zone, sure=estimate.sure))
+    text.append(" " * (8 - len(text.plain.split()[-1])))
+    height = np.interp(estimate.arousal, _RIBBON_AROUSAL, (0, _STREAM_BAR))
+    text.append("█" * round(float(height)), style=ZONE_COLOURS[estimate.zone])
+    text.append("░" * (_STREAM_BAR - round(float(height))), style="dim")
+    text.append(
+        f"  energy {estimate.arousal:.1f}  confidence {estimate.confidence:.0%}  {so_far.tempo:.0f} BPM"
     )
+    return text
+
+
+class ScanProgress(Progress):
+    """Tracks, tracks a minute, time left and the last file. It asks the plan itself, twice a second.
+
+    The bar counts bytes, those of the files under way too, so that it moves during a mix of hours.
+    """
+
+    _plan: Plan | None = None
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            TextColumn("Rating"),
+            BarColumn(),
+            TextColumn("{task.fields[read]:,}/{task.fields[to_read]:,}", style="progress.download"),
+            _TracksAMinute(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", style="dim", markup=False),
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self.add_task("", total=None, read=0, to_read=0)
+
+    def follow(self, plan: Plan) -> None:
+        """Show how far this plan is from now on."""
+        self.update(self._bar, total=plan.bytes_to_read, to_read=plan.to_read)
+        self._plan = plan
+
+    def name(self, path: Path) -> None:
+        """Show a file as the last one."""
+        self.update(self._bar, description=printable(Path(path.name))[:40])
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What `Progress` draws, of the plan as it is now."""
+        if self._plan is not None:
+            self.update(self._bar, completed=self._plan.bytes_read, read=self._plan.files_read)
+        yield from super().get_renderables()
 
 
 class _TracksAMinute(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed * 60:.0f} tracks/min" if task.speed else "", style="green")
+        read, elapsed = task.fields["read"], task.elapsed
+        return Text(f"{read / elapsed * 60:.0f} tracks/min" if read and elapsed else "", style="green")
 
 
 def scan_summary(results: Sequence[ScanResult]) -> RenderableType:

@@ -52,7 +52,7 @@ def _model() -> Finding:
 
     try:
         bundle = load_bundle()
-        ZoneModel(bundle)
+        ZoneModel(bundle).load()
     except MoodZoneError as error:
         return Finding("Model", ok=False, detail=str(error))
     return Finding("Model", ok=True, detail=f"{bundle.model_id}, checked and loaded")

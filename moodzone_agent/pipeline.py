@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from exporters.tags.edit import TagField, read_state
 from moodzone_agent.audio.container import HEAD_BYTES, sniff
 from moodzone_agent.classify.pool import pool, ribbon
 from moodzone_agent.classify.session import ZoneModel
-from moodzone_agent.errors import FileChangedError, FileError, TagError
+from moodzone_agent.errors import FileChangedError, TagError
 from moodzone_agent.features.spec import FEATURES_VERSION
 from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord
 from moodzone_agent.library.store import Library
@@ -49,14 +50,31 @@ class ScanResult:
     """What the library knows of its recording, if OK."""
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """What a scan will do, told before it begins."""
+    """What a scan will do, told before it begins; and how far it is, which any thread may ask while it runs."""
 
-    files: int
-    """All that were looked at."""
-    to_read: int
-    bytes_to_read: int
+    def __init__(self, files: int, tasks: Iterable[Task]) -> None:
+        sizes = [task.size for task in tasks]
+        self.files = files
+        """All that were looked at."""
+        self.to_read = len(sizes)
+        self.bytes_to_read = sum(sizes)
+        self.files_read = 0
+        self._bytes_of_read = 0
+        self._most_bytes = 0.0
+        self.workers: AnalysisPool | None = None
+
+    @property
+    def bytes_read(self) -> float:
+        """Of whole files and of those under way; never falls."""
+        under_way = self.workers.bytes_under_way() if self.workers else 0.0
+        self._most_bytes = max(self._most_bytes, self._bytes_of_read + under_way)
+        return self._most_bytes
+
+    def count(self, task: Task) -> None:
+        """One more file was read."""
+        self.files_read += 1
+        self._bytes_of_read += task.size
 
 
 def scan(
@@ -72,7 +90,8 @@ def scan(
 
     A file whose stamp is as it was isn't opened. One that changed or is new has its tags read, then, if its
     audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
-    changes; an error of the disk says nothing about the file, so that one is tried again each time.
+    changes. A file that changes while it is read, or whose disk fails, is read once more at the end; if that
+    is no better, it is said so, and the next scan tries again, since neither tells of the file.
     Whoever stops early closes the generator, which stops the workers; what was yielded is kept.
     """
     rate_stored(library, model)
@@ -81,15 +100,21 @@ def scan(
     quick = [result for root in absolute for result in scanning.look_at(root)]
     for root in absolute:
         library.mark_missing(root, scanning.seen, scanning.unreadable)
-    on_plan(Plan(scanning.files, len(scanning.tasks), sum(task.size for task in scanning.tasks)))
+    plan = Plan(scanning.files, scanning.waiting())
+    on_plan(plan)
     yield from quick
     if scanning.tasks:
         durations = (duration for _, _, duration in library.known_audio(FEATURES_VERSION))
         with AnalysisPool(min(jobs, len(scanning.tasks)), durations) as workers:
+            plan.workers = workers
+            model.load()  # while the workers start
             while scanning.tasks:
                 for outcome in workers.run(scanning.tasks):
-                    yield from scanning.take(outcome)
-                scanning.next_round()
+                    result = scanning.take(outcome)
+                    if result is not None:
+                        plan.count(outcome.task)
+                        yield result
+                yield from scanning.next_round()
 
 
 def rate_stored(library: Library, model: ZoneModel) -> int:
@@ -120,6 +145,9 @@ class _Scan:
         """To be read now; grows when a file that was only identified turns out to be new."""
         self._postponed: deque[Task] = deque()
         """Of the same size as one that is read now: perhaps a copy of it, so they wait until its identity is known."""
+        self._once_more: list[Outcome] = []
+        """What changed while it was read or met an error of the disk."""
+        self._tried_twice: set[Path] = set()
         self._records: dict[Path, FileRecord] = {}
         """What to store of each file being read, but for its outcome."""
         self._sizes = {size for _, size, _ in library.known_audio(FEATURES_VERSION)}
@@ -130,6 +158,10 @@ class _Scan:
         self.unreadable: list[Path] = []
         self._told: set[Path] = set()
         """What was skipped or unreadable; folders may be named inside each other."""
+
+    def waiting(self) -> Iterator[Task]:
+        """All that is to be read."""
+        return chain(self.tasks, self._postponed)
 
     def look_at(self, root: Path) -> Iterator[ScanResult]:
         """Walk a folder: results for what needs no reading; the rest becomes tasks."""
@@ -170,7 +202,10 @@ class _Scan:
             return None
         changed = False
         if _hides_edits(known.stamp) and time.time_ns() - known.tags_checked_ns > _TAGS_STALE_NS:
-            fresh = self._with_tags(known)
+            try:
+                fresh = self._with_tags(known)
+            except OSError as error:
+                return ScanResult(known.path, FileStatus.FAILED, _disk(error))
             changed = fresh.tag_hash != known.tag_hash
             self._library.put_file(fresh)
         return self._ok(known.path, changed=changed)
@@ -197,34 +232,59 @@ class _Scan:
             self.tasks.append(task)
         return None
 
-    def next_round(self) -> None:
-        """What waited for the identity of another."""
+    def next_round(self) -> Iterator[ScanResult]:
+        """What waited for the identity of another, and what shall be tried once more if it is still there."""
         self.tasks.extend(self._postponed)
         self._postponed.clear()
         self._being_analysed.clear()
+        for outcome in self._once_more:
+            task = outcome.task
+            try:
+                stamp = Stamp.of(task.path.stat())
+            except OSError:
+                yield self._failed(outcome)
+            else:
+                self._records[task.path] = replace(self._records[task.path], stamp=stamp)
+                self.tasks.append(replace(task, size=stamp.size))
+        self._once_more.clear()
 
-    def take(self, outcome: Outcome) -> Iterator[ScanResult]:
-        """Store what came of a task."""
+    def take(self, outcome: Outcome) -> ScanResult | None:
+        """Store what came of a task; None if more is to be done about its file."""
         path = outcome.task.path
-        match outcome.result:
-            case Analysis() as analysis:
-                with self._library.transaction():
-                    self._library.put_analysis(analysis)
-                    _rate(self._library, self._model, analysis)
-                    self._library.put_file(self._read_record(path, analysis.audio_id))
-                yield self._ok(path, changed=True)
-            case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
-                self._library.put_file(self._read_record(path, audio_id))
-                yield self._ok(path, changed=True)
-            case str(audio_id) if audio_id in self._being_analysed:
-                self._postponed.append(outcome.task)
-            case str(audio_id):
-                self._being_analysed.add(audio_id)
-                self.tasks.append(replace(outcome.task, identify_first=False, analyse_always=True))
-            case None:
-                yield self._failed(path, outcome.error)
+        try:
+            match outcome.result:
+                case Analysis() as analysis:
+                    with self._library.transaction():
+                        self._library.put_analysis(analysis)
+                        _rate(self._library, self._model, analysis)
+                        self._put_read(path, analysis.audio_id)
+                case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
+                    self._put_read(path, audio_id)
+                case str(audio_id) if audio_id in self._being_analysed:
+                    self._postponed.append(outcome.task)
+                    return None
+                case str(audio_id):
+                    self._being_analysed.add(audio_id)
+                    self.tasks.append(replace(outcome.task, identify_first=False, analyse_always=True))
+                    return None
+                case None:
+                    return self._try_once_more(outcome)
+        except OSError as error:  # of its tags
+            return self._try_once_more(Outcome(outcome.task, error=error))
+        return self._ok(path, changed=True)
 
-    def _failed(self, path: Path, error: FileError | OSError | None) -> ScanResult:
+    def _try_once_more(self, outcome: Outcome) -> ScanResult | None:
+        path, error = outcome.task.path, outcome.error
+        can_pass = isinstance(error, FileChangedError | OSError)
+        # Permissions don't come by waiting, and a disk that doesn't answer was waited for.
+        if not can_pass or isinstance(error, PermissionError | TimeoutError) or path in self._tried_twice:
+            return self._failed(outcome)
+        self._tried_twice.add(path)
+        self._once_more.append(outcome)
+        return None
+
+    def _failed(self, outcome: Outcome) -> ScanResult:
+        path, error = outcome.task.path, outcome.error
         record = self._records.pop(path)
         if isinstance(error, OSError):
             return ScanResult(path, FileStatus.FAILED, _disk(error), changed=True)
@@ -233,14 +293,20 @@ class _Scan:
             self._library.put_file(replace(record, status=FileStatus.FAILED, reason=reason))
         return ScanResult(path, FileStatus.FAILED, reason, changed=True)
 
-    def _read_record(self, path: Path, audio_id: str) -> FileRecord:
-        return self._with_tags(replace(self._records.pop(path), audio_id=audio_id))
+    def _put_read(self, path: Path, audio_id: str) -> None:
+        self._library.put_file(self._with_tags(replace(self._records[path], audio_id=audio_id)))
+        del self._records[path]
 
     def _with_tags(self, record: FileRecord) -> FileRecord:
-        """The record with what the tags say; tags that can't be read don't keep a track from being rated."""
+        """The record with what the tags say; tags that can't be read don't keep a track from being rated.
+
+        Errors: `OSError` of the disk.
+        """
         try:
             state = read_state(record.path, field=self._field)
-        except TagError:
+        except TagError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
             return replace(record, tags_checked_ns=time.time_ns())
         return replace(
             record,
@@ -266,4 +332,4 @@ def _is_music(path: Path) -> bool:
 
 
 def _disk(error: OSError) -> str:
-    return f"could not be read from the disk ({error.strerror or error})"
+    return f"could not be read from the disk ({error.strerror or error}); it will be tried again"

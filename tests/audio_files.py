@@ -55,3 +55,16 @@ def write_tone(
             container.mux(stream.encode(resampled))
         container.mux(stream.encode(None))
     return path
+
+
+def write_adts(path: Path, *, seconds: float = 1.0) -> Path:
+    """Write the same tone as bare AAC, whose frames follow each other without a container; return the path."""
+    source = write_tone(path.with_suffix(".m4a"), seconds=seconds)
+    with av.open(source) as container, av.open(path, "w", format="adts") as output:
+        stream = output.add_stream_from_template(container.streams.audio[0])
+        for packet in container.demux(container.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    source.unlink()
+    return path

@@ -68,15 +68,22 @@ class TrainingData:
             tuple(self.songs[index] for index in np.sort(chosen)), self.windows[rows], renumbered
         )
 
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Of the rows, [N]; a song's windows share the weight of one."""
+        return np.asarray(1.0 / np.bincount(self.song_of)[self.song_of])
+
     def fit(self, *, seed: int) -> AffectEnsemble:
-        """An ensemble trained on these rows; a song's windows share the weight of one."""
-        weights = 1.0 / np.bincount(self.song_of)[self.song_of]
-        return AffectEnsemble.fit(self.windows, self.truth[self.song_of], weights, seed=seed)
+        """An ensemble trained on these rows."""
+        return AffectEnsemble.fit(self.windows, self.truth[self.song_of], self.weights, seed=seed)
 
     def predict(self, model: AffectEnsemble) -> NDArray[np.float64]:
-        """Arousal and valence of the songs, [S, 2]: the mean over each one's windows."""
-        affect = model.predict(self.windows)
-        sums = np.stack([np.bincount(self.song_of, values) for values in affect.T], axis=1)
+        """Arousal and valence of the songs, [S, 2]."""
+        return self.mean_by_song(model.predict(self.windows))
+
+    def mean_by_song(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[S, 2]: the mean of [N, 2] over each song's windows."""
+        sums = np.stack([np.bincount(self.song_of, values) for values in rows.T], axis=1)
         return np.asarray(sums / np.bincount(self.song_of)[:, None])
 
 
@@ -107,7 +114,7 @@ def pretrain(
             f"arousal and valence are exchanged in the released labels of {found.exchange_undone} songs "
             "(the dynamic labels show it); exchanged them back"
         )
-    found, data = _features(found, jobs=jobs, say=say, progress=progress)
+    found, data = deam_windows(found, jobs=jobs, say=say, progress=progress)
     for reason, count in found.left_out.items():
         say(f"left out {count} songs: {reason}")
 
@@ -153,9 +160,13 @@ def pretrain(
     return _write(out, manifest, final, spread, data)
 
 
-def _features(
+def deam_windows(
     deam: Deam, *, jobs: int, say: Callable[[str], None], progress: Callable[[int, int], None]
 ) -> tuple[Deam, TrainingData]:
+    """The features of all songs; those whose audio can't be read are told, counted and left out.
+
+    Errors: `DataSetError` if fewer than 50 songs remain.
+    """
     analyses: dict[int, Analysis] = {}
     failed: set[int] = set()
     total = len(deam.songs)

@@ -7,6 +7,13 @@ from typing import Final
 HEAD_BYTES: Final = 12
 """How many leading bytes `sniff` looks at."""
 
+TAIL_BYTES: Final = 65_307
+"""The longest page of an Ogg file, so that its last one begins within as many bytes from the end."""
+
+_KILOBITS_1: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_KILOBITS_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+"""Bit rates of layer III in MPEG 1, and in MPEG 2 and 2.5."""
+
 FORMATS: Final = "mp3,aac,flac,wav,w64,aiff,mov,ogg"
 """FFmpeg's names of the demuxers a file may be opened with; playlists that name other files are not among them."""
 
@@ -36,16 +43,57 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def is_cut_off(head: bytes, size: int) -> bool:
-    """Whether a file of `size` bytes with this head is a WAV or AIFF file that ends before its header says.
+def is_cut_off(head: bytes, tail: bytes, size: int) -> bool:
+    """Whether a WAV, AIFF or Ogg file of `size` bytes that begins and ends so is shorter than it once was.
 
-    FFmpeg adapts a WAV file's duration to what is there. Sizes near and beyond 2 GB are what programs write that
-    don't know the length yet.
+    `tail`: its last `TAIL_BYTES`. FFmpeg adapts the stated durations of these to what is there. Sizes in WAV and
+    AIFF near and beyond 2 GB are what programs write that don't know the length yet.
     """
-    if sniff(head) not in {"wav", "aiff"}:
+    container = sniff(head)
+    if container == "ogg":
+        return _lacks_last_page(tail)
+    if container not in {"wav", "aiff"}:
         return False
     stated = int.from_bytes(head[4:8], "little" if head.startswith(b"R") else "big")
     return size < stated < 0x7FFF_0000  # the 8 bytes it leaves out are forgiven: programs get them wrong
+
+
+def states_length(head: bytes) -> bool:
+    """Whether a file that begins so says how long it is; FFmpeg guesses from the bit rate where it doesn't.
+
+    `head`: its first `TAIL_BYTES`. MP3 says so in a frame before the first (Xing, Info, VBRI), ADTS never.
+    """
+    match sniff(head):
+        case "mp3":
+            return any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+        case "flac":
+            return bool(head[21] & 0x0F or any(head[22:26])) if len(head) >= 26 else False
+        case None:
+            return False
+    return True
+
+
+def frame_length(frame: bytes) -> int | None:
+    """The bytes that an MPEG layer III or ADTS frame has by its header (ISO 11172-3, 13818-7), or None."""
+    if len(frame) >= 6 and frame[0] == 0xFF and frame[1] & 0xF6 == 0xF0:
+        return (frame[3] & 3) << 11 | frame[4] << 3 | frame[5] >> 5
+    if not _is_mpeg_layer_3_header(frame[:4]):
+        return None
+    version = frame[1] >> 3 & 3  # 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
+    rate = (44_100, 48_000, 32_000)[frame[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
+    kilobits = (_KILOBITS_1 if version == 3 else _KILOBITS_2)[frame[2] >> 4]
+    return (144_000 if version == 3 else 72_000) * kilobits // rate + (frame[2] >> 1 & 1)
+
+
+def _lacks_last_page(tail: bytes) -> bool:
+    """RFC 3533, 6: only the last page has the flag 4; after a cut, another is the last or has not all its bytes."""
+    start = tail.rfind(b"OggS")
+    page = tail[start:]
+    if start < 0:
+        return False
+    if len(page) < 27:
+        return True
+    return not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 def _is_mpeg_layer_3_header(head: bytes) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, NamedTuple, Self, cast
 
 import av
 import av.error
 import numpy as np
 import soxr
-from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, is_cut_off, sniff
+from moodzone_agent.audio.container import (
+    FORMATS,
+    TAIL_BYTES,
+    frame_length,
+    is_cut_off,
+    sniff,
+    states_length,
+)
 from moodzone_agent.audio.identity import AudioHasher
 from moodzone_agent.audio.span import AudioBytes, audio_span
 from moodzone_agent.errors import AudioError
@@ -25,11 +33,17 @@ SAMPLE_RATE: Final = 22_050
 _RATES: Final = range(1_000, 768_001)
 """Hertz that music comes in; a damaged header may state others, and blocks of a second must stay small."""
 _BLOCK_SECONDS: Final = 1.0
+_READ_BYTES: Final = 1 << 17
 _MAX_AMPLITUDE: Final = 8.0
 """Beyond this (18 dB over full scale) a float sample is a fault, and its square could overflow."""
-_MAX_BROKEN_SHARE: Final = 0.05
+_MAX_BROKEN_SHARE: Final = 0.2
+"""Of the packets. Where only frames' headers are broken, FFmpeg finds twice as many broken packets."""
 _MIN_PRESENT_SHARE: Final = 0.8
-"""Stated durations of MP3 files without a Xing header are estimates; below this the file was cut off."""
+"""A file whose audio ends earlier in what it states was cut off."""
+_LEAST_MISSING_SHARE: Final = 0.005
+_LEAST_MISSING_SECONDS: Final = 0.1
+_LEAST_MISSING_BYTES: Final = 4096
+"""Delays of encoders, and foreign bytes around the audio, stay below these."""
 
 # FFmpeg's sample formats: NumPy type, and the factor that brings full scale to 1.
 _SAMPLE_FORMATS: Final[dict[str, tuple[str, float]]] = {
@@ -50,7 +64,7 @@ class AudioReader:
     ...         accumulator.push(block)
     ...     reader.audio_id
 
-    Errors: `AudioError` if the file isn't music, holds no audio or more than 5 % of it is broken. `OSError`
+    Errors: `AudioError` if the file isn't music, holds no audio or more than 20 % of it is broken. `OSError`
     passes through: a drive that vanishes says nothing about the file.
     """
 
@@ -69,10 +83,13 @@ class AudioReader:
             raise AudioError(
                 "holds no audio: " + ("the file is empty" if end == 0 else "there are only tags")
             )
-        audio = AudioBytes(self._file, start, end)
-        head = audio.read(HEAD_BYTES)
+        self._bytes = audio = AudioBytes(self._file, start, end)
+        head = audio.read(TAIL_BYTES)
+        audio.seek(max(0, end - start - TAIL_BYTES))
+        tail = audio.read() if sniff(head) == "ogg" else b""  # where FFmpeg looks, too
         audio.seek(0)
-        self._cut_off = is_cut_off(head, end - start)
+        self._cut_off = is_cut_off(head, tail, end - start)
+        self._states_length = states_length(head)
         try:
             # Opened by handle, not by name: any name works, its ending counts for nothing, and FFmpeg reads
             # no second file.
@@ -82,20 +99,28 @@ class AudioReader:
                 format=sniff(head),
                 metadata_errors="replace",
                 options={"format_whitelist": FORMATS},
+                buffer_size=_READ_BYTES,
             )
         except (av.error.FFmpegError, ValueError) as error:
+            audio.check()
             raise AudioError(f"not a music file that can be read ({_reason(error)})") from error
+        audio.check()
         if not container.streams.audio:
             container.close()
             raise AudioError("holds no audio stream")
+        # Without a word about their length, frames that follow each other can only be counted by their bytes.
+        self._is_bare = container.format.name in {"mp3", "aac"} and not self._states_length
         self._container = container
-        self._stream = container.streams.best("audio") or container.streams.audio[0]
+        self._stream = cast(av.AudioStream, container.streams.best("audio") or container.streams.audio[0])
         try:
             self._stream.codec_context.thread_count = 1
         except (AttributeError, RuntimeError) as error:
             container.close()
             raise AudioError("is encoded in a way that this program cannot decode") from error
-        self._hasher = AudioHasher(self._stream.codec_context.codec.canonical_name)
+        codec = self._stream.codec_context.codec.canonical_name
+        if codec == "flac":  # whose decoder only logs a wrong checksum, unless told
+            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        self._hasher = AudioHasher(codec)
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +139,11 @@ class AudioReader:
         return self._container.duration / av.time_base if self._container.duration is not None else None
 
     @property
+    def share_read(self) -> float:
+        """How much of the bytes between the tags FFmpeg has taken so far, 0 to 1."""
+        return self._bytes.share_read
+
+    @property
     def audio_id(self) -> str:
         """The audio id, once `blocks` or `identify` has run to its end."""
         digest = self._hasher.hexdigest()
@@ -129,16 +159,13 @@ class AudioReader:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The analysis signal: mean of the channels at 22,050 Hz, float32, in blocks of about 1 s."""
-        resampler = _Resampler()
-        decoder = _Decoder(self._packets(), self._hasher)
+        resampler = Resampler()
+        decoder = Decoder(self._packets(), self._hasher, count_bytes=self._is_bare)
         bad_samples, seconds = 0, 0.0
         for samples, rate in decoder.mono_blocks():
-            finite = np.isfinite(samples)
-            if not finite.all():
-                bad_samples += int(samples.size - np.count_nonzero(finite))
-                samples = np.where(finite, samples, np.float32(0))  # noqa: PLW2901
+            bad_samples += hold_within_range(samples)
             seconds += samples.size / rate
-            block = resampler.push(np.clip(samples, -_MAX_AMPLITUDE, _MAX_AMPLITUDE), rate)
+            block = resampler.push(samples, rate)
             if block.size:
                 yield block
         block = resampler.flush()
@@ -146,53 +173,121 @@ class AudioReader:
             yield block
         if bad_samples:
             self.warnings.append(f"{bad_samples} samples were not numbers and count as silence")
-        if decoder.broken:
-            share = decoder.broken / (decoder.broken + decoder.good)
-            if share > _MAX_BROKEN_SHARE:
-                raise AudioError(f"{share:.0%} of its audio is broken")
-            self.warnings.append(f"{share:.1%} of its audio is broken and was left out")
-        stated = self.stated_duration
-        if stated is not None and seconds < _MIN_PRESENT_SHARE * stated:
-            self.warnings.append(f"ends early: {seconds:.0f} s of the {stated:.0f} s that it states")
-        elif self._cut_off:
-            self.warnings.append("ends early: the file is shorter than its header says")
+        self._judge(decoder, seconds)
 
-    def _packets(self) -> Iterator[av.Packet[Any]]:
+    def _judge(self, decoder: Decoder, seconds: float) -> None:
+        """Refuse what is mostly broken, and warn of what is missing of the rest."""
+        lost = decoder.broken / max(1, decoder.broken + decoder.good)
+        if lost > _MAX_BROKEN_SHARE:
+            raise AudioError(f"{lost:.0%} of its audio is broken")
+        size = self._bytes.seek(0, os.SEEK_END)
+        stated = self.stated_duration if self._states_length else None
+        ends_early = stated is not None and decoder.end < _MIN_PRESENT_SHARE * stated
+        if ends_early:
+            self.warnings.append(
+                f"ends early: after {decoder.end:.0f} s of the {stated:.0f} s that it states"
+            )
+        elif self._cut_off or (self._is_bare and decoder.last_is_cut_off):
+            self.warnings.append("ends early: its end was cut off")
+        if self._is_bare and size - decoder.bytes > _LEAST_MISSING_BYTES:
+            missing = 1 - decoder.bytes / size
+        elif stated is not None and not ends_early and stated - seconds > _LEAST_MISSING_SECONDS:
+            missing = 1 - seconds / stated
+        else:
+            missing = 0.0
+        lost = max(lost, missing if missing > _LEAST_MISSING_SHARE else 0.0)
+        if lost:
+            self.warnings.append(f"{lost:.1%} of its audio is broken or missing")
+
+    def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError as error:
             self.warnings.append(f"reading stopped early ({_reason(error)})")
+        self._bytes.check()
 
 
-class _Decoder:
-    """Packets to mono samples at the file's own rate, in blocks of about 1 s."""
+def hold_within_range(samples: NDArray[np.float32]) -> int:
+    """Clip samples to 18 dB over full scale, in place; returns how many weren't numbers, which become silence."""
+    if samples.min() >= -_MAX_AMPLITUDE and samples.max() <= _MAX_AMPLITUDE:
+        return 0
+    bad = ~np.isfinite(samples)
+    samples[bad] = 0
+    np.clip(samples, -_MAX_AMPLITUDE, _MAX_AMPLITUDE, out=samples)
+    return int(np.count_nonzero(bad))
 
-    def __init__(self, packets: Iterator[av.Packet[Any]], hasher: AudioHasher) -> None:
+
+class Decoder:
+    """Packets to mono samples at the file's own rate, in blocks of about `block_seconds`."""
+
+    def __init__(
+        self,
+        packets: Iterator[av.Packet[av.AudioStream]],
+        hasher: AudioHasher,
+        *,
+        count_bytes: bool = False,
+        block_seconds: float = _BLOCK_SECONDS,
+    ) -> None:
         self._packets = packets
         self._hasher = hasher
+        self._count_bytes = count_bytes
+        self._block_seconds = block_seconds
         self.good = 0
         self.broken = 0
+        self.bytes = 0
+        """Of all MP3 or ADTS frames, if they are to be counted."""
+        self._usual_size = 0
+        self._last: av.Packet[av.AudioStream] | None = None
+
+    @property
+    def end(self) -> float:
+        """Where the last packet ends, in seconds by its time stamp."""
+        if self._last is None or self._last.pts is None or self._last.time_base is None:
+            return 0.0
+        return float((self._last.pts + (self._last.duration or 0)) * self._last.time_base)
+
+    @property
+    def last_is_cut_off(self) -> bool:
+        """Whether the last packet is an MP3 or ADTS frame shorter than its header says."""
+        return self._last is not None and self._last.size < (frame_length(bytes(self._last)) or 0)
 
     def mono_blocks(self) -> Iterator[tuple[NDArray[np.float32], int]]:
-        pending: list[NDArray[Any]] = []
+        # Frames wait until there is a block of them: a NumPy call between the decoder's costs several times what
+        # it costs among its like. Not in an av.AudioFifo, which frees the layouts of unusual channels twice.
+        pending: list[av.AudioFrame] = []
         count = 0
-        shape: tuple[str, int, int] | None = None
+        seconds = 0.0
+        kind: _Kind | None = None
         for frame in self._frames():
-            this = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
-            if shape is not None and (this != shape or count >= shape[2] * _BLOCK_SECONDS):
-                yield _downmix(pending, shape), shape[2]
+            this = _Kind(frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+            if kind is not None and (this != kind or count >= kind.rate * self._block_seconds):
+                yield _downmix(pending, kind), kind.rate
+                seconds += count / kind.rate
                 pending, count = [], 0
-            shape = this
-            pending.append(_samples(frame, this))
+            kind = this
+            pending.append(frame)
             count += frame.samples
-        if shape is not None and pending:
-            yield _downmix(pending, shape), shape[2]
+        if kind is not None:
+            samples = _downmix(pending, kind)
+            padding = round(self._overhang(seconds + count / kind.rate) * kind.rate)
+            yield samples[:-padding] if 0 < padding < pending[-1].samples else samples, kind.rate
+
+    def _overhang(self, end: float) -> float:
+        """Seconds from where an M4A's edit list ends the audio to `end`: FFmpeg leaves out whole packets only."""
+        stream = self._last.stream if self._last is not None else None
+        if stream is None or not stream.container.format.name.startswith("mov"):
+            return 0.0
+        return end - float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         for packet in self._packets:
             self._hasher.update(packet)
+            if packet.size:
+                self._last = packet
+                if self._count_bytes:
+                    self.bytes += self._frame_size(packet)
             try:
-                frames = cast(list[av.AudioFrame], packet.decode())
+                frames = packet.decode()
             except av.error.FFmpegError:
                 self.broken += 1
                 continue
@@ -205,39 +300,54 @@ class _Decoder:
                 if frame.samples:
                     yield frame
 
-
-def _samples(frame: av.AudioFrame, shape: tuple[str, int, int]) -> NDArray[Any]:
-    """A copy of one frame's samples, [samples, channels] if interleaved, else [channels, samples]."""
-    name, channels, _ = shape
-    dtype = np.dtype(_SAMPLE_FORMATS[name.removesuffix("p")][0])
-    if not name.endswith("p"):
-        return _plane(frame.planes[0], dtype, frame.samples * channels).reshape(-1, channels).copy()
-    return np.stack([_plane(plane, dtype, frame.samples) for plane in frame.planes])
+    def _frame_size(self, packet: av.Packet[av.AudioStream]) -> int:
+        """Bytes of the frame in a packet; of broken ones before it, FFmpeg leaves the bytes in front of it."""
+        if frame_length(bytes(memoryview(packet)[:6])) == packet.size:
+            self._usual_size = packet.size
+        return min(packet.size, self._usual_size or packet.size)
 
 
-def _plane(plane: AudioPlane, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    return np.frombuffer(memoryview(plane), dtype, count)
+class _Kind(NamedTuple):
+    """What frames that are mixed together have in common."""
+
+    format: str
+    channels: int
+    rate: int
 
 
 @np.errstate(over="ignore", invalid="ignore")  # whoever takes the result looks for what is not finite
-def _downmix(parts: list[NDArray[Any]], shape: tuple[str, int, int]) -> NDArray[np.float32]:
+def _downmix(frames: list[av.AudioFrame], kind: _Kind) -> NDArray[np.float32]:
     """Mean of the channels, full scale at 1."""
-    name, channels, _ = shape
-    _, scale = _SAMPLE_FORMATS[name.removesuffix("p")]
-    planar = name.endswith("p")
-    samples = np.concatenate(parts, axis=1 if planar else 0)
-    axis = 0 if planar else 1
-    if samples.dtype == np.float32 and channels == 2:
-        # Twice as fast as mean() for what nearly every file is.
-        left, right = (samples[0], samples[1]) if planar else (samples[:, 0], samples[:, 1])
-        return np.asarray((left + right) * np.float32(0.5))
-    mixed = samples.mean(axis=axis, dtype=np.float64 if samples.dtype.itemsize > 4 else np.float32)
-    if samples.dtype.kind == "u":
-        mixed -= 128
-    return np.asarray(mixed * scale, np.float32)
+    name, scale = _SAMPLE_FORMATS[kind.format.removesuffix("p")]
+    dtype = np.dtype(name)
+    if kind.format.endswith("p"):
+        # PyAV lists further planes where there are more than 8 channels, read from beyond the end of FFmpeg's list.
+        planes = [
+            [
+                np.frombuffer(memoryview(plane), dtype, frame.samples)
+                for plane in frame.planes[: kind.channels]
+            ]
+            for frame in frames
+        ]
+        channels = [_joined(parts) for parts in zip(*planes, strict=True)]
+    else:
+        parts = [
+            np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * kind.channels)
+            for frame in frames
+        ]
+        channels = list(_joined(parts).reshape(-1, kind.channels).T)
+    mixed = reduce(np.add, channels)
+    if dtype.kind == "u":
+        mixed -= 128 * kind.channels
+    mixed *= scale / kind.channels
+    return mixed
 
 
-class _Resampler:
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.concatenate(parts, dtype=np.float32, casting="same_kind")
+
+
+class Resampler:
     """To 22,050 Hz; a stream whose rate changes on its way is continued at the new rate."""
 
     def __init__(self) -> None:

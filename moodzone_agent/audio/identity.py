@@ -15,7 +15,7 @@ class AudioHasher:
     """Collects the packets of one audio stream into its audio id."""
 
     def __init__(self, codec: str) -> None:
-        self._hash = hashlib.blake2b(codec.encode(), digest_size=16)
+        self._hash = hashlib.sha256(codec.encode())  # processors have instructions for it
         self._empty = True
 
     def update(self, packet: av.Packet[Any]) -> None:
@@ -26,4 +26,4 @@ class AudioHasher:
 
     def hexdigest(self) -> str | None:
         """The audio id, 32 hex digits; None where no packet came: without audio there is no identity."""
-        return None if self._empty else self._hash.hexdigest()
+        return None if self._empty else self._hash.hexdigest()[:32]

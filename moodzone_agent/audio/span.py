@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from exporters.tags.envelope import audio_end, leading_end, trailing_tags
 from exporters.tags.splice import Source
 from moodzone_agent.audio.container import HEAD_BYTES, sniff
 from moodzone_agent.errors import TagError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 def audio_span(file: BinaryIO) -> tuple[int, int]:
@@ -50,6 +47,18 @@ class AudioBytes(io.RawIOBase):
         self._start = start
         self._size = end - start
         self._place = 0
+        self.error: OSError | None = None
+        """Of the disk; it looks like the end of the file, since FFmpeg would try again and again, or hide it."""
+
+    def check(self) -> None:
+        """Raise the error that the disk has shown, if any."""
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def share_read(self) -> float:
+        """The place in it, 0 to 1."""
+        return min(1.0, self._place / self._size)
 
     def readable(self) -> bool:
         return True
@@ -64,11 +73,16 @@ class AudioBytes(io.RawIOBase):
         self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         return self._place
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        wanted = max(0, min(len(view), self._size - self._place))
-        self._file.seek(self._start + self._place)
-        data = self._file.read(wanted)
-        view[: len(data)] = data
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes: FFmpeg asks for as many as a damaged header says, gigabytes too."""
+        if self.error is not None:
+            return b""
+        left = max(0, self._size - self._place)
+        try:
+            self._file.seek(self._start + self._place)
+            data = self._file.read(left if size < 0 else min(size, left))
+        except OSError as error:
+            self.error = error
+            return b""
         self._place += len(data)
-        return len(data)
+        return data

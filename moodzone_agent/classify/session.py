@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from moodzone_agent.errors import BundleError
 from moodzone_agent.types import Cuts
 
 FloatArray = NDArray[np.float32]
+
+_WINDOWS_AT_ONCE: Final = 64
+"""The kernel machine holds its distances from all that it learned from; those of hours would fill 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,9 @@ class WindowEstimates:
 
 
 class ZoneModel:
-    """A bundle's graph, loaded into ONNX Runtime on one thread."""
+    """A bundle's graph, which ONNX Runtime runs on one thread, so as to leave the others to the workers."""
 
     def __init__(self, bundle: Bundle, cuts: Cuts | None = None) -> None:
-        import onnxruntime
-
         cuts = cuts or Cuts()
         self.bundle = bundle
         self.model_id = bundle.model_id
@@ -40,19 +42,34 @@ class ZoneModel:
         if cuts != Cuts():
             self.model_id += f"@{cuts.yellow_max:g}/{cuts.purple_min:g}/{cuts.purple_min_valence:g}"
         self._cuts = np.array([cuts.yellow_max, cuts.purple_min, cuts.purple_min_valence], np.float32)
+
+    def load(self) -> None:
+        """Load the graph, unless it is: it takes most of a second, and the first `rate` would have to wait.
+
+        Errors: `BundleError` if ONNX Runtime cannot load it.
+        """
+        _ = self._session
+
+    def rate(self, windows: FloatArray) -> WindowEstimates:
+        """Estimates of feature vectors [W, F]. Errors: as for `load`."""
+        parts = [
+            self._session.run(
+                ["zone_probabilities", "arousal", "valence"],
+                {"features": windows[first : first + _WINDOWS_AT_ONCE], "cuts": self._cuts},
+            )
+            for first in range(0, max(1, len(windows)), _WINDOWS_AT_ONCE)
+        ]
+        return WindowEstimates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        graph = self.bundle.zone_model
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(bundle.zone_model), options, providers=["CPUExecutionProvider"]
-            )
+            return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base but this
-            raise BundleError(f"{bundle.zone_model} cannot be loaded ({error})") from error
-
-    def rate(self, windows: FloatArray) -> WindowEstimates:
-        """Estimates of feature vectors [W, F]."""
-        probabilities, arousal, valence = self._session.run(
-            ["zone_probabilities", "arousal", "valence"], {"features": windows, "cuts": self._cuts}
-        )
-        return WindowEstimates(probabilities, arousal, valence)
+            raise BundleError(f"{graph} cannot be loaded ({error})") from error

@@ -17,7 +17,7 @@ from exporters.tags.edit import read_state
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, TagSettings
-from moodzone_agent.console import scan_progress, track_table, zone_text
+from moodzone_agent.console import ScanProgress, track_table, zone_text
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import Song, compose, render_blocks
 from moodzone_agent.errors import UsageError
@@ -76,10 +76,11 @@ class _Demo:
 
     def _rate(self, library: Library) -> None:
         self._heading("1. Nine synthesised tracks, rated")
-        with scan_progress(self.console) as progress:
-            task = progress.add_task("", total=len(_ENDINGS))
-            for result in scan([self.music], library, self.model, jobs=default_jobs()):
-                progress.update(task, advance=1, description=result.path.name)
+        with ScanProgress(self.console) as progress:
+            for result in scan(
+                [self.music], library, self.model, jobs=default_jobs(), on_plan=progress.follow
+            ):
+                progress.name(result.path)
         tracks = [track for track in library.tracks() if track.estimate]
         tracks.sort(key=lambda track: track.estimate.arousal if track.estimate else 0)
         self.console.print(track_table(tracks))

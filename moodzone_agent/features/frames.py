@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import scipy.fft
@@ -20,6 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.features.pitch import PITCH_BINS, pitch_columns
 from moodzone_agent.features.spec import (
     FRAME_SAMPLES,
     HOP_LENGTH,
@@ -34,29 +35,33 @@ FloatArray = NDArray[np.float32]
 _PADDING: Final = N_FFT // 2
 _SETTLING: Final = 4
 """Spectra at the start of a stream that no mean counts: 0.09 s of mirrored signal and of the codec coming in."""
-_SPECTRA_AT_ONCE: Final = 32
-"""Small enough to stay in the processor's cache."""
+_SPECTRA_AT_ONCE: Final = 64
+"""Small enough to stay in the processor's cache, enough that the calls cost little."""
+_CHANGE_HOPS: Final = 4
+"""Spectra between which the change of timbre is measured: 93 ms, so that their windows share few samples."""
+_LEVELS_AT_ONCE: Final = 8
 _N_MELS: Final = 128
+_MELS_AT_ONCE: Final = 16
 _N_ONSETS: Final = len(ONSET_BAND_EDGES)
 """Onset strengths per hop: over all bands, and in each band."""
+_N_SUB_BANDS: Final = len(SUB_BAND_EDGES) - 1
 _AMIN: Final = 1e-10
+_DB: Final = np.float32(10 / np.log(10))
+"""Decibels of power per unit of the natural logarithm, which NumPy takes seven times faster than log10."""
 _ONSET_FLOOR_DB: Final = -40.0
 """Mel bands below this (about 80 dB under full scale) are silence; noise that starts there is no onset."""
 _BRIGHT_HZ: Final = 1500.0
 _ROLLOFF: Final = 0.85
 _LEVEL_FLOOR_DB: Final = -80.0
-_CONTRAST_QUANTILE: Final = 0.02
-_CONTRAST_FLOOR: Final = 1e-3
-"""Magnitude, some 110 dB under full scale. Above a file's highest frequency there is only rounding noise."""
 _BRIGHT_BIN: Final = int(np.ceil(_BRIGHT_HZ * N_FFT / SAMPLE_RATE))
+_BINS_PER_GROUP: Final = 32
+_GROUPED_BINS: Final = N_FFT // 2
+"""All but the last, which stands alone."""
 
-# Columns of the filterbank's product, and of the row kept per hop.
-_N_SUB_BANDS: Final = len(SUB_BAND_EDGES) - 1
-_BANK_SPLITS: Final = (_N_MELS, _N_MELS + _N_SUB_BANDS)
-_SHAPE_AND_ONSETS: Final = slice(0, 4 + _N_ONSETS)
-_SUB_BANDS: Final = slice(_SHAPE_AND_ONSETS.stop, _SHAPE_AND_ONSETS.stop + _N_SUB_BANDS)
-_CONTRAST_AND_CHROMA: Final = slice(_SUB_BANDS.stop, _SUB_BANDS.stop + 7 + 12)
-_MFCC_INPUT: Final = slice(_CONTRAST_AND_CHROMA.stop, _CONTRAST_AND_CHROMA.stop + _N_MELS)
+# Columns of the row per spectrum that frames are the means of.
+_SUB_BANDS: Final = slice(4, 4 + _N_SUB_BANDS)
+_UP_TO_CHROMA: Final = slice(_SUB_BANDS.stop, _SUB_BANDS.stop + 2 * N_MFCC + _N_ONSETS + 12)
+_PITCH: Final = slice(_UP_TO_CHROMA.stop, _UP_TO_CHROMA.stop + PITCH_BINS.stop - PITCH_BINS.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +70,47 @@ class FrameTable:
 
     columns: FloatArray
     """[T, C]: one row per 0.5 s, one column per name of `spec.FRAME_COLUMNS`."""
-    onsets: FloatArray
-    """[H, 5]: onset strength per hop (512 samples, 43.07 a second), over all bands and in each of four."""
+    hops: FloatArray
+    """[H, 70]: one row per spectrum of these frames, 43.07 a second."""
+
+    @property
+    def onsets(self) -> FloatArray:
+        """[H, 5]: onset strength, over all bands and in each of four."""
+        return self.hops[:, :_N_ONSETS]
+
+    @property
+    def loudness(self) -> FloatArray:
+        """[H]: level of the mean mel power, dB, not below -40."""
+        return self.hops[:, _N_ONSETS]
+
+    @property
+    def mel(self) -> FloatArray:
+        """[H, 64]: mel power, by pairs of bands."""
+        return self.hops[:, _N_ONSETS + 1 :]
+
+
+HOP_COLUMNS: Final = _N_ONSETS + 1 + _N_MELS // 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Filterbanks:
-    power: FloatArray
-    """[1025, 128 mel + 9 sub-bands + 12 chroma], applied to the power spectrum."""
+    mel: tuple[tuple[slice, FloatArray], ...]
+    """For every 16 of the 128 mel bands: the bins they reach over, and their weights [bins, 16]."""
     frequencies: FloatArray
     """[1025] Hz."""
     dct: FloatArray
     """[128, 14], the orthonormal DCT-II that turns mel levels into MFCC."""
-    onset_bands: tuple[slice, ...]
-    """Mel bands of each onset band."""
-    contrast_bands: tuple[tuple[slice, int], ...]
-    """Bins of each octave, and how many of them make its peak and its valley."""
+    sub_bands: NDArray[np.intp]
+    """First bin of each sub-band."""
+    sub_bands_end: int
+    mean: FloatArray
+    """[128] of 1/128: a product is the cheaper mean."""
+    ones: FloatArray
+    """[140], as many as there are bins below the brightness's 1,500 Hz: a product is the cheaper sum."""
+    onset_means: FloatArray
+    """[128, 5]: the mean over all mel bands, and over those of each onset band."""
+    chroma: FloatArray
+    """[1025, 12], applied to the power spectrum."""
 
 
 @cache
@@ -89,53 +119,35 @@ def _filterbanks() -> _Filterbanks:
         stored = np.load(file, allow_pickle=False)
         mel, chroma, mel_hz = stored["mel"], stored["chroma"], stored["mel_hz"]
     frequencies = np.arange(N_FFT // 2 + 1) * (SAMPLE_RATE / N_FFT)
-    edges = np.array(SUB_BAND_EDGES)
-    sub_bands = np.stack(
-        [(frequencies >= low) & (frequencies < high) for low, high in pairwise(edges)]
-    ).astype(np.float32)
-    onset_edges = np.searchsorted(mel_hz, ONSET_BAND_EDGES)
+    sub_bands = np.searchsorted(frequencies, SUB_BAND_EDGES)
+    onset_bands = [(0, _N_MELS), *pairwise(np.searchsorted(mel_hz, ONSET_BAND_EDGES))]
+    onset_means = np.zeros((_N_MELS, _N_ONSETS), np.float32)
+    for column, (low, high) in enumerate(onset_bands):
+        onset_means[low:high, column] = 1 / (high - low)
     return _Filterbanks(
-        power=np.ascontiguousarray(np.concatenate([mel, sub_bands, chroma]).T, np.float32),
+        mel=tuple(_reach(mel[first : first + _MELS_AT_ONCE]) for first in range(0, _N_MELS, _MELS_AT_ONCE)),
         frequencies=frequencies.astype(np.float32),
         dct=np.ascontiguousarray(
             scipy.fft.dct(np.eye(_N_MELS), axis=0, norm="ortho")[:N_MFCC].T.astype(np.float32)
         ),
-        onset_bands=tuple(slice(int(low), int(high)) for low, high in pairwise(onset_edges)),
-        contrast_bands=tuple(_contrast_bands(frequencies)),
+        sub_bands=sub_bands[:-1],
+        sub_bands_end=int(sub_bands[-1]),
+        mean=np.full(_N_MELS, 1 / _N_MELS, np.float32),
+        ones=np.ones(_BRIGHT_BIN, np.float32),
+        onset_means=onset_means,
+        chroma=np.ascontiguousarray(chroma.T),
     )
 
 
-def _contrast_bands(frequencies: NDArray[Any]) -> list[tuple[slice, int]]:
-    """librosa.feature.spectral_contrast's octaves from 200 Hz, with its rules at their edges."""
-    octaves = [0.0, *(200.0 * 2.0**k for k in range(7))]
-    bands = []
-    for k, (low, high) in enumerate(pairwise(octaves)):
-        inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
-        first, last = int(inside[0]), int(inside[-1]) + 1
-        if k > 0:
-            first -= 1
-        if k == len(octaves) - 2:
-            last = frequencies.size
-        n = last - first
-        count = int(max(np.rint(_CONTRAST_QUANTILE * n), 1))
-        if k < len(octaves) - 2:
-            last -= 1
-        bands.append((slice(first, last), count))
-    return bands
-
-
-def _hann() -> FloatArray:
-    """The periodic Hann window, [2048]."""
-    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi / N_FFT * np.arange(N_FFT)), np.float32)
-
-
-def to_db(power: FloatArray, floor: float = _AMIN) -> FloatArray:
-    """10 log10 of a power, not below `floor`: librosa.power_to_db without its limit to the loudest."""
-    return np.asarray(10.0 * np.log10(np.maximum(power, np.float32(floor))), np.float32)
+def _reach(bands: FloatArray) -> tuple[slice, FloatArray]:
+    """The bins that some mel bands [16, 1025] reach over, and the weights there, [bins, 16]."""
+    bins = np.flatnonzero(bands.any(axis=0))
+    reach = slice(int(bins[0]), int(bins[-1]) + 1)
+    return reach, np.ascontiguousarray(bands[:, reach].T)
 
 
 class FrameAccumulator:
-    """Takes the analysis signal in blocks of any size and returns the frames at the end.
+    """Takes the analysis signal in blocks of any size and gives the frames as they are complete.
 
     Columns of a frame, over its 11,025 samples x:
 
@@ -153,12 +165,12 @@ class FrameAccumulator:
       levels not below -40 dB); ``onset_strength_1`` to ``_4``: the same for mel bands within
       0-200-800-3200-11025 Hz.
     - ``mfcc_1`` to ``_14``: librosa's rows 0 to 13, of mel levels in dB (no limit to the loudest).
+    - ``mfcc_change_1`` to ``_14``: how far each of these is from its value four spectra (93 ms) before.
     - ``sub_band_1`` to ``_9``: dB of the mean of P summed within 20-60-120-250-500-1k-2k-4k-8k-11k Hz.
-    - ``spectral_contrast_1`` to ``_7``: dB between peaks and valleys of S, not below 1e-3, in octaves
-      from 200 Hz (librosa; Jiang 2002).
     - ``chroma_c`` to ``_b``: share of each pitch class, the strongest of a spectrum at 1 (librosa, tuning 0).
+    - ``tuning_cos``, ``tuning_sin`` (-1 to 1) and ``hpcp_c`` to ``_b`` (0 to 1): of the mean S, `pitch.pitch_columns`.
 
-    A last frame that isn't full is left out. Memory grows by 0.9 kB per second of audio.
+    A last frame that isn't full is left out. What is not taken is kept: 1.2 kB per second of audio.
     """
 
     def __init__(self) -> None:
@@ -170,34 +182,53 @@ class FrameAccumulator:
         self._levels.push(block)
         self._spectra.push(block)
 
-    def so_far(self) -> FrameTable:
-        """The table of the frames whose spectra are all complete; pushing may go on."""
-        spectral, onsets = self._spectra.so_far()
-        return FrameTable(np.concatenate((self._levels.result()[: len(spectral)], spectral), axis=1), onsets)
+    @property
+    def waiting(self) -> int:
+        """Frames that `take` would give at least."""
+        return self._spectra.waiting
 
-    def result(self) -> FrameTable:
-        """The table of all samples pushed; the accumulator must not be used afterwards."""
-        levels = self._levels.result()
-        spectral, onsets = self._spectra.result(frames=levels.shape[0])
-        return FrameTable(np.concatenate((levels, spectral), axis=1), onsets)
+    def take(self) -> FrameTable:
+        """The frames completed since they were last taken, and the onset strengths of their spectra."""
+        columns, hops = self._spectra.take()
+        return FrameTable(np.concatenate((self._levels.take(len(columns)), columns), axis=1), hops)
+
+    def finish(self) -> FrameTable:
+        """The frames not yet taken, of all samples pushed; the accumulator must not be used afterwards."""
+        self._spectra.finish()
+        levels = self._levels.take(None)
+        columns, hops = self._spectra.take(len(levels))
+        return FrameTable(np.concatenate((levels, columns), axis=1), hops)
 
 
 class _LevelFrames:
     """The columns that come from the samples themselves: rms, level, crest, zero_crossing_rate."""
 
     def __init__(self) -> None:
-        self._rest = np.empty(0, np.float32)
-        self._rows: list[FloatArray] = [np.empty((0, 4), np.float32)]
+        self._blocks: list[FloatArray] = [np.empty(0, np.float32)]
+        self._size = 0
+        """Samples in `_blocks`."""
+        self._rows: list[FloatArray] = []
 
     def push(self, block: FloatArray) -> None:
-        samples = np.concatenate((self._rest, block))
+        self._blocks.append(block)
+        self._size += block.size
+        if self._size >= _LEVELS_AT_ONCE * FRAME_SAMPLES:
+            self._measure()
+
+    def _measure(self) -> None:
+        samples = np.concatenate(self._blocks)
         count = samples.size // FRAME_SAMPLES
-        self._rest = samples[count * FRAME_SAMPLES :]
         if count:
             self._rows.append(self._columns(samples[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES)))
+        self._blocks = [samples[count * FRAME_SAMPLES :].copy()]
+        self._size = self._blocks[0].size
 
-    def result(self) -> FloatArray:
-        return np.concatenate(self._rows)
+    def take(self, count: int | None) -> FloatArray:
+        """The next rows, [count, 4]; all for None."""
+        self._measure()
+        rows = np.concatenate((np.empty((0, 4), np.float32), *self._rows))
+        self._rows = [] if count is None else [rows[count:]]
+        return rows[:count]
 
     @staticmethod
     def _columns(frames: FloatArray) -> FloatArray:
@@ -216,127 +247,170 @@ class _SpectralFrames:
     def __init__(self) -> None:
         self._banks = _filterbanks()
         self._window = _hann()
-        self._samples = np.empty(0, np.float32)
+        self._windowed = np.empty((_SPECTRA_AT_ONCE, N_FFT), np.float32)
+        self._blocks: list[FloatArray] = []
+        self._size = 0
+        """Samples in `_blocks`."""
         self._started = False
-        self._last_mel_db: FloatArray | None = None
+        self._mel_before: FloatArray | None = None
+        """[1, 128] audible levels of the last spectrum."""
+        self._mfcc_before: FloatArray | None = None
+        """[4, 14] of the last spectra."""
+        self._averaged: list[FloatArray] = []
+        """What frames are the means of, a row a spectrum."""
         self._hops: list[FloatArray] = []
-        self._first_hop = 0
-        self._onsets: list[FloatArray] = [np.empty((0, _N_ONSETS), np.float32)]
-        self._rows: list[FloatArray] = []
+        """What is kept for each spectrum, [H, 70]."""
+        self._measured = 0
+        """Spectra, from the start of the stream."""
+        self._taken = 0
+        """Frames."""
 
     def push(self, block: FloatArray) -> None:
-        self._samples = np.concatenate((self._samples, block))
-        if not self._started and self._samples.size > _PADDING:
-            self._samples = np.concatenate((self._samples[_PADDING:0:-1], self._samples))
+        self._blocks.append(block)
+        self._size += block.size
+        if not self._started and self._size > _PADDING:
+            samples = np.concatenate(self._blocks)
+            self._blocks = [samples[_PADDING:0:-1], samples]
+            self._size += _PADDING
             self._started = True
-        if self._started:
+        if self._started and self._size >= N_FFT + (_SPECTRA_AT_ONCE - 1) * HOP_LENGTH:
             self._transform(multiple_of=_SPECTRA_AT_ONCE)
 
-    def result(self, *, frames: int) -> tuple[FloatArray, FloatArray]:
-        if self._started:
-            self._samples = np.concatenate((self._samples, self._samples[-2 : -_PADDING - 2 : -1]))
-            self._transform(multiple_of=1)
-        self._close_frames(frames)
-        return self._table(frames)
+    @property
+    def waiting(self) -> int:
+        return self._complete() - self._taken
 
-    def so_far(self) -> tuple[FloatArray, FloatArray]:
+    def _complete(self) -> int:
+        """Frames all of whose spectra are measured, from the start of the stream."""
+        return max(0, (self._measured - 1) * HOP_LENGTH // FRAME_SAMPLES)
+
+    def finish(self) -> None:
+        """Mirror the end of the signal, and measure all that is left."""
+        if self._started:
+            samples = np.concatenate(self._blocks)
+            self._blocks = [samples, samples[-2 : -_PADDING - 2 : -1]]
+
+    def take(self, frames: int | None = None) -> tuple[FloatArray, FloatArray]:
+        """The frames completed since the last call, or so many: columns [T, C] and `FrameTable.hops`."""
         if self._started:
             self._transform(multiple_of=1)
-        return self._table(sum(map(len, self._rows)))
-
-    def _table(self, frames: int) -> tuple[FloatArray, FloatArray]:
-        rows = np.concatenate(self._rows) if self._rows else np.empty((0, _MFCC_INPUT.stop), np.float32)
-        onsets = np.concatenate(self._onsets)[: first_hop(frames)]
-        onsets[:_SETTLING] = onsets[_SETTLING : first_hop(1)].mean(axis=0) if frames else 0
-        return self._columns(rows[:frames]), onsets
+        stop = self._complete() if frames is None else self._taken + frames
+        edges = np.array([first_hop(frame) for frame in range(self._taken, stop + 1)])
+        first, count = int(edges[0]), int(edges[-1] - edges[0])
+        averaged, self._averaged = _split(self._averaged, count, _PITCH.stop)
+        hops, self._hops = _split(self._hops, count, HOP_COLUMNS)
+        self._taken = stop
+        if count == 0:
+            return self._columns(averaged), hops
+        if first == 0:
+            hops[:_SETTLING] = hops[_SETTLING : first_hop(1)].mean(axis=0)
+        starts = np.maximum(edges, _SETTLING) - first
+        sums = np.add.reduceat(averaged, starts[:-1], axis=0)
+        return self._columns(sums / np.diff(starts).astype(np.float32)[:, None]), hops
 
     def _transform(self, *, multiple_of: int) -> None:
-        """Measure the spectra that the samples at hand complete, 32 at a time."""
-        available = max(0, (self._samples.size - N_FFT) // HOP_LENGTH + 1)
+        """Measure the spectra that the samples at hand complete, 64 at a time."""
+        samples = np.concatenate(self._blocks)
+        available = max(0, (samples.size - N_FFT) // HOP_LENGTH + 1)
         available -= available % multiple_of
-        if available == 0:
-            return
-        segments = sliding_window_view(self._samples, N_FFT)[::HOP_LENGTH]
-        for start in range(0, available, _SPECTRA_AT_ONCE):
-            self._measure(segments[start : min(start + _SPECTRA_AT_ONCE, available)])
-        self._samples = self._samples[available * HOP_LENGTH :].copy()
-        done = self._first_hop + sum(map(len, self._hops))
-        self._close_frames((done - 1) * HOP_LENGTH // FRAME_SAMPLES)
+        if available:
+            segments = sliding_window_view(samples, N_FFT)[::HOP_LENGTH]
+            for start in range(0, available, _SPECTRA_AT_ONCE):
+                self._measure(segments[start : min(start + _SPECTRA_AT_ONCE, available)])
+        self._blocks = [samples[available * HOP_LENGTH :].copy()]
+        self._size = self._blocks[0].size
 
     def _measure(self, segments: FloatArray) -> None:
-        spectrum = scipy.fft.rfft(segments * self._window, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        magnitude = np.sqrt(power)
-        banked = power @ self._banks.power
-        mel, sub_bands, chroma = np.split(banked, _BANK_SPLITS, axis=1)
+        windowed = np.multiply(segments, self._window, out=self._windowed[: len(segments)])
+        parts = scipy.fft.rfft(windowed, axis=1).view(np.float32)
+        np.square(parts, out=parts)
+        power = parts[:, ::2] + parts[:, 1::2]
+        magnitude = np.sqrt(power[:, :_GROUPED_BINS])
+        mel = np.concatenate([power[:, bins] @ weights for bins, weights in self._banks.mel], axis=1)
         mel_db = to_db(mel)
-
-        cumulated = np.cumsum(magnitude, axis=1)
-        total = np.maximum(cumulated[:, -1], np.float32(_AMIN))
-        centroid = magnitude @ self._banks.frequencies / total
-        below = cumulated < np.float32(_ROLLOFF) * cumulated[:, -1:]
-        rolloff = self._banks.frequencies[np.count_nonzero(below, axis=1)]
-        brightness = (cumulated[:, -1] - cumulated[:, _BRIGHT_BIN - 1]) / total
-        flatness = 10.0 ** (mel_db.mean(axis=1) / 10) / np.maximum(mel, np.float32(_AMIN)).mean(axis=1)
-
+        mfcc = mel_db @ self._banks.dct
+        mel_mean = np.maximum(mel @ self._banks.mean, np.float32(_AMIN))
+        flatness = np.exp((mel_db @ self._banks.mean) / _DB) / mel_mean
         onsets = self._onset_strengths(mel_db)
-        self._onsets.append(onsets)
-        columns = (
-            np.stack((centroid, rolloff, brightness, flatness), axis=1),
-            onsets,
-            sub_bands,
-            self._contrast(magnitude),
-            chroma / np.maximum(chroma.max(axis=1, keepdims=True), np.float32(_AMIN)),
-            mel_db,
+        chroma = power @ self._banks.chroma
+        averaged = np.concatenate(
+            (
+                self._shape(magnitude, np.sqrt(power[:, _GROUPED_BINS])),
+                flatness[:, None],
+                np.add.reduceat(power[:, : self._banks.sub_bands_end], self._banks.sub_bands, axis=1),
+                mfcc,
+                self._mfcc_changes(mfcc),
+                onsets,
+                chroma / np.maximum(chroma.max(axis=1, keepdims=True), np.float32(_AMIN)),
+                magnitude[:, PITCH_BINS],
+            ),
+            axis=1,
         )
-        self._hops.append(np.concatenate(columns, axis=1))
+        loudness = np.maximum(to_db(mel_mean), np.float32(_ONSET_FLOOR_DB))
+        self._averaged.append(averaged)
+        self._hops.append(np.column_stack((onsets, loudness, mel[:, ::2] + mel[:, 1::2])))
+        self._measured += len(averaged)
+
+    def _shape(self, magnitude: FloatArray, highest: FloatArray) -> FloatArray:
+        """[H, 3]: centroid, roll-off and brightness, of all bins but the last [H, 1024] and the last [H]."""
+        frequencies = self._banks.frequencies
+        grouped = magnitude.reshape(len(magnitude), -1, _BINS_PER_GROUP)
+        sums = np.cumsum(grouped @ self._banks.ones[:_BINS_PER_GROUP], axis=1)
+        total = sums[:, -1] + highest
+        # The group of bins in which the sum passes 85 %, then the bin in it: a fifth of the cost of summing all.
+        threshold = np.float32(_ROLLOFF) * total
+        group = np.count_nonzero(sums[:, :-1] < threshold[:, None], axis=1)
+        rows = np.arange(len(magnitude))
+        below = np.where(group > 0, sums[rows, group - 1], np.float32(0))
+        within = below[:, None] + np.cumsum(grouped[rows, group], axis=1)
+        rolloff = frequencies[group * _BINS_PER_GROUP + np.count_nonzero(within < threshold[:, None], axis=1)]
+        total = np.maximum(total, np.float32(_AMIN))
+        brightness = 1 - (magnitude[:, :_BRIGHT_BIN] @ self._banks.ones) / total
+        centroid = (magnitude @ frequencies[:-1] + highest * frequencies[-1]) / total
+        return np.stack((centroid, rolloff, np.where(total > _AMIN, brightness, 0)), axis=1)
 
     def _onset_strengths(self, mel_db: FloatArray) -> FloatArray:
         audible = np.maximum(mel_db, np.float32(_ONSET_FLOOR_DB))
-        before = audible[:1] if self._last_mel_db is None else self._last_mel_db
-        self._last_mel_db = audible[-1:]
-        rise = np.maximum(np.diff(audible, axis=0, prepend=before), 0)
-        return np.stack(
-            (rise.mean(axis=1), *(rise[:, band].mean(axis=1) for band in self._banks.onset_bands)), axis=1
-        )
+        before = audible[:1] if self._mel_before is None else self._mel_before
+        self._mel_before = audible[-1:]
+        rise = np.diff(audible, axis=0, prepend=before)
+        return np.asarray(np.maximum(rise, 0, out=rise) @ self._banks.onset_means)
 
-    def _contrast(self, magnitude: FloatArray) -> FloatArray:
-        peaks: list[FloatArray] = []
-        valleys: list[FloatArray] = []
-        for band, count in self._banks.contrast_bands:
-            ordered = np.sort(magnitude[:, band], axis=1)
-            for kept, edge in ((valleys, ordered[:, :count]), (peaks, ordered[:, -count:])):
-                kept.append(np.maximum(edge, np.float32(_CONTRAST_FLOOR)).mean(axis=1))
-        return np.asarray(to_db(np.stack(peaks, axis=1)) - to_db(np.stack(valleys, axis=1)))
+    def _mfcc_changes(self, mfcc: FloatArray) -> FloatArray:
+        before = mfcc[:1].repeat(_CHANGE_HOPS, axis=0) if self._mfcc_before is None else self._mfcc_before
+        joined = np.concatenate((before, mfcc))
+        self._mfcc_before = joined[-_CHANGE_HOPS:]
+        return np.asarray(np.abs(mfcc - joined[: len(mfcc)]))
 
-    def _close_frames(self, frames: int) -> None:
-        """Reduce the spectra of all frames before number `frames` to their means."""
-        done = sum(map(len, self._rows))
-        if frames <= done:
-            return
-        hops = np.concatenate(self._hops)
-        starts = (
-            np.array([max(first_hop(frame), _SETTLING) for frame in range(done, frames + 1)])
-            - self._first_hop
-        )
-        sums = np.add.reduceat(hops[: starts[-1]], starts[:-1], axis=0)
-        self._rows.append(np.asarray(sums / np.diff(starts)[:, None], np.float32))
-        self._hops = [hops[starts[-1] :]]
-        self._first_hop += int(starts[-1])
-
-    def _columns(self, rows: FloatArray) -> FloatArray:
-        """Mean mel levels to MFCC, mean sub-band powers to dB; all in the order of `spec.FRAME_COLUMNS`."""
+    def _columns(self, means: FloatArray) -> FloatArray:
+        """Of the means over each frame's spectra, in the order of `spec.FRAME_COLUMNS`."""
         return np.concatenate(
             (
-                rows[:, _SHAPE_AND_ONSETS],
-                rows[:, _MFCC_INPUT] @ self._banks.dct,  # linear, so the mean may come first
-                to_db(rows[:, _SUB_BANDS]),
-                rows[:, _CONTRAST_AND_CHROMA],
+                means[:, :4],
+                to_db(means[:, _SUB_BANDS]),
+                means[:, _UP_TO_CHROMA],
+                pitch_columns(means[:, _PITCH]),
             ),
             axis=1,
         )
 
 
+def _split(parts: list[FloatArray], count: int, width: int) -> tuple[FloatArray, list[FloatArray]]:
+    """The first rows of some arrays [*, width] in a row, and the rest."""
+    rows = np.concatenate((np.empty((0, width), np.float32), *parts))
+    return rows[:count], [rows[count:].copy()]
+
+
 def first_hop(frame: int) -> int:
     """Number of the first spectrum whose centre lies in the frame."""
     return -(-frame * FRAME_SAMPLES // HOP_LENGTH)
+
+
+def to_db(power: FloatArray, floor: float = _AMIN) -> FloatArray:
+    """10 log10 of a power, not below `floor`: librosa.power_to_db without its limit to the loudest."""
+    return np.asarray(_DB * np.log(np.maximum(power, np.float32(floor))))
+
+
+def _hann() -> FloatArray:
+    """The periodic Hann window, [2048]."""
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi / N_FFT * np.arange(N_FFT)), np.float32)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
-from moodzone_agent.features.spec import HOP_LENGTH, MODULATION_EDGES
+from moodzone_agent.features.rhythm import HOPS_PER_SECOND
 
 FloatArray = NDArray[np.float32]
-
-HOPS_PER_SECOND: Final = SAMPLE_RATE / HOP_LENGTH
 
 _TEMPI: Final = np.geomspace(50.0, 210.0, 420)
 """Beats per minute that are tried: steps of 0.34 %."""
@@ -62,31 +58,3 @@ def tempo(onsets: FloatArray) -> tuple[FloatArray, FloatArray]:
     silent = ~likeness.any(axis=1)
     found = np.where(silent, _PRIOR_CENTRE, _TEMPI[best])
     return found.astype(np.float32), clarity.astype(np.float32)
-
-
-def onset_rate(onsets: FloatArray) -> FloatArray:
-    """Onsets per second of onset strengths [W, H]: peaks more than one standard deviation above the mean."""
-    if onsets.shape[1] < 3:
-        return np.zeros(onsets.shape[0], np.float32)
-    middle = onsets[:, 1:-1]
-    threshold = onsets.mean(axis=1, keepdims=True) + onsets.std(axis=1, keepdims=True)
-    peaks = (middle > onsets[:, :-2]) & (middle >= onsets[:, 2:]) & (middle > threshold)
-    return np.asarray(np.count_nonzero(peaks, axis=1) * (HOPS_PER_SECOND / onsets.shape[1]), np.float32)
-
-
-def modulation_spectrum(onsets: FloatArray) -> FloatArray:
-    """How the onset strengths [W, H, B] move: [W, B, 5], shares of 0.5-1-2-4-8-16 Hz in their power
-    (Tzanetakis 2002).
-
-    Equal shares where nothing moves.
-    """
-    hops = onsets.shape[1]
-    size = max(scipy.fft.next_fast_len(hops), int(4 * HOPS_PER_SECOND))
-    varying = onsets.astype(np.float64) - onsets.mean(axis=1, keepdims=True)
-    spectrum = scipy.fft.rfft(varying, size, axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    edges = np.ceil(np.array(MODULATION_EDGES) * size / HOPS_PER_SECOND).astype(int)
-    bands = np.stack([power[:, low:high].sum(axis=1) for low, high in pairwise(edges)], axis=2)
-    total = bands.sum(axis=2, keepdims=True)
-    even = np.full_like(bands, 1 / bands.shape[2])
-    return np.asarray(np.divide(bands, total, out=even, where=total > 1e-9), np.float32)

@@ -1,7 +1,8 @@
-"""From a frame table to feature vectors: one for each 10-s window, one for the whole track."""
+"""From frames to feature vectors: one for each 10-s window as soon as it is complete, one for the whole track."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,40 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moodzone_agent.features.drops import Drop, find_drops
-from moodzone_agent.features.frames import FrameAccumulator, FrameTable, first_hop
+from moodzone_agent.features.frames import HOP_COLUMNS, FrameAccumulator, FrameTable, first_hop
+from moodzone_agent.features.harmonic import harmonic_shares
+from moodzone_agent.features.rhythm import loudness_features, rhythm_features
 from moodzone_agent.features.spec import (
     FEATURE_NAMES,
     FRAME_COLUMNS,
     NAMED_FEATURES,
-    PITCH_CLASSES,
     STATISTICS,
-    STATISTICS_COLUMNS,
-    STATISTICS_FEATURES,
+    TRACK_COLUMNS,
     WINDOW_FRAMES,
     WINDOW_STEP,
 )
-from moodzone_agent.features.tempo import modulation_spectrum, onset_rate, tempo
+from moodzone_agent.features.tempo import tempo
+from moodzone_agent.features.tonality import tonal_features
 
 FloatArray = NDArray[np.float32]
 
 _COLUMN: Final = {name: index for index, name in enumerate(FRAME_COLUMNS)}
-_CHROMA: Final = slice(_COLUMN[f"chroma_{PITCH_CLASSES[0]}"], _COLUMN[f"chroma_{PITCH_CLASSES[-1]}"] + 1)
-_STATISTICS: Final = [_COLUMN[name] for name in STATISTICS_COLUMNS]
-_STATISTICS_KEPT: Final = np.array(
-    [
-        f"{column}_{statistic}" in STATISTICS_FEATURES
-        for statistic in STATISTICS
-        for column in STATISTICS_COLUMNS
-    ]
-)
 _NAMED_MFCC: Final = [_COLUMN[f"mfcc_{i}"] for i in range(1, 6)]
+_CHROMA: Final = slice(_COLUMN["chroma_c"], _COLUMN["chroma_b"] + 1)
+_HPCP: Final = slice(_COLUMN["hpcp_c"], _COLUMN["hpcp_b"] + 1)
+_TUNING: Final = slice(_COLUMN["tuning_cos"], _COLUMN["tuning_sin"] + 1)
 _QUIETEST_DB: Final = -60.0
 _WINDOW_HOPS: Final = first_hop(WINDOW_FRAMES) - 1
 """Windows begin on different fractions of a hop; all hold at least this many."""
-
-# Probe-tone ratings of Krumhansl & Kessler (1982), from the tonic upwards.
-_MAJOR: Final = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR: Final = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_WINDOWS_AT_ONCE: Final = 8
+_FRAMES_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +44,21 @@ class TrackFeatures:
     """What the frames of a track amount to."""
 
     track: FloatArray
-    """[F], in the order of `spec.FEATURE_NAMES`."""
+    """[F], in the order of `spec.FEATURE_NAMES`: the named features over the whole track, the others' mean over
+    its windows."""
     windows: FloatArray
     """[W, F]: frames 0-20, 10-30 and so on; the last window ends with the track."""
+    complete_windows: int
+    """How many of these stay as they are while more audio comes."""
     drops: tuple[Drop, ...]
 
 
 class TrackAccumulator:
-    """Takes the analysis signal in blocks of any size; knows the features so far at any time, and at the end."""
-
-    def __init__(self) -> None:
-        self._frames = FrameAccumulator()
-
-    def push(self, block: FloatArray) -> None:
-        """Take the next samples, [n] float32 at 22,050 Hz, of any number."""
-        self._frames.push(block)
-
-    def so_far(self) -> TrackFeatures | None:
-        """The features of the frames that are complete; None before the first. Pushing may go on."""
-        table = self._frames.so_far()
-        return track_features(table) if len(table.columns) else None
-
-    def result(self) -> TrackFeatures | None:
-        """The features of the whole; None if there was not one frame. The accumulator is used up."""
-        table = self._frames.result()
-        return track_features(table) if len(table.columns) else None
-
-
-def track_features(table: FrameTable) -> TrackFeatures:
-    """The vectors of a track of at least one frame.
+    """Takes the analysis signal in blocks of any size; knows the features so far at any time, and at the end.
 
     The 22 named features of a stretch of frames:
 
-    - ``tempo``: BPM, 50 to 210 (`tempo.tempo`).
+    - ``tempo``: BPM (`tempo.tempo`).
     - ``zero_crossing_rate``, ``spectral_rolloff`` (Hz), ``brightness`` (0 to 1), ``spectral_centroid`` (Hz):
       means over the frames, see `frames.FrameAccumulator`. ``rms_energy``: mean RMS, 0 to 1.
     - ``low_energy``: share of frames with an RMS below the mean RMS, 0 to 1 (Tzanetakis & Cook 2002).
@@ -93,45 +69,109 @@ def track_features(table: FrameTable) -> TrackFeatures:
       of the whole level at the drops, dB. ``drop_count``. ``drop_intensity``: mean share that the 8 s after
       a drop reach of the loudest frame. All 0 without drops (`drops.Drop`).
 
-    Behind them, for each frame column but chroma: its mean, standard deviation, 10th and 90th percentile and
-    mean absolute change; pulse clarity, onsets a second, the modulation spectrum of five onset bands; and of
-    the mean chroma its likeness to the best key (-1 to 1), by how much major keys beat minor ones (-2 to 2),
-    its entropy (0 to log 12), and the mean distance from frame to frame.
+    Behind them the statistics of frame columns that `spec.STATISTICS` names (mean, 10th and 90th percentile,
+    mean absolute change from frame to frame); `rhythm.loudness_features` and `rhythm.rhythm_features`;
+    `harmonic.harmonic_shares`; `tonality.tonal_features`.
     """
-    frames = table.columns.shape[0]
-    starts = list(range(0, frames - WINDOW_FRAMES + 1, WINDOW_STEP)) or [0]
-    if starts[-1] + WINDOW_FRAMES < frames:
-        starts.append(frames - WINDOW_FRAMES)
-    hops = min(_WINDOW_HOPS, table.onsets.shape[0])
-    columns = np.stack([table.columns[start : start + WINDOW_FRAMES] for start in starts])
-    onsets = np.stack([table.onsets[first_hop(start) :][:hops] for start in starts])
-    drops = tuple(find_drops(table.columns))
-    return TrackFeatures(
-        track=_vectors(table.columns[None], table.onsets[None], [drops])[0],
-        windows=_vectors(columns, onsets, [tuple(find_drops(window)) for window in columns]),
-        drops=drops,
-    )
 
+    def __init__(self) -> None:
+        self._frames = FrameAccumulator()
+        self._first = 0
+        """Number of the first frame that is still at hand for windows."""
+        self._columns = np.empty((0, len(FRAME_COLUMNS)), np.float32)
+        self._hops = np.empty((0, HOP_COLUMNS), np.float32)
+        self._next = 0
+        """The frame where the next window starts."""
+        self._windows: list[FloatArray] = []
+        """[8, F] or more, each."""
+        self._track_columns: list[FloatArray] = []
+        """`spec.TRACK_COLUMNS` of all frames."""
+        self._track_onsets: list[FloatArray] = []
 
-def _vectors(columns: FloatArray, onsets: FloatArray, drops: list[tuple[Drop, ...]]) -> FloatArray:
-    """Feature vectors [N, F] of stretches: columns [N, T, C], onsets [N, H, 5] and the drops of each."""
-    tempi, clarity = tempo(onsets)
-    rhythm = np.concatenate(
-        (
-            clarity[:, None],
-            onset_rate(onsets[:, :, 0])[:, None],
-            modulation_spectrum(onsets).reshape(columns.shape[0], -1),
-        ),
-        axis=1,
-    )
-    vectors = np.concatenate(
-        (_named(columns, tempi, drops), _statistics(columns), rhythm, _tonal(columns[:, :, _CHROMA])), axis=1
-    ).astype(np.float32)
-    assert vectors.shape[1] == len(FEATURE_NAMES)
-    return vectors
+    def push(self, block: FloatArray) -> None:
+        """Take the next samples, [n] float32 at 22,050 Hz, of any number."""
+        self._frames.push(block)
+        if self._frames.waiting >= _FRAMES_AT_ONCE:
+            self._take(self._frames.take())
+
+    def so_far(self) -> TrackFeatures | None:
+        """The features of the frames that are complete; None before the first. Pushing may go on."""
+        self._take(self._frames.take())
+        return self._features()
+
+    def result(self) -> TrackFeatures | None:
+        """The features of the whole; None if there was not one frame. The accumulator is used up."""
+        self._take(self._frames.finish())
+        return self._features()
+
+    def _take(self, table: FrameTable) -> None:
+        self._track_columns.append(table.columns[:, : len(TRACK_COLUMNS)].copy())
+        self._track_onsets.append(table.onsets.copy())
+        self._columns = np.concatenate((self._columns, table.columns))
+        self._hops = np.concatenate((self._hops, table.hops))
+        starts = range(self._next, self._frames_taken() - WINDOW_FRAMES + 1, WINDOW_STEP)
+        if len(starts) >= _WINDOWS_AT_ONCE:
+            self._windows.append(self._window_vectors(starts))
+            self._next = starts[-1] + WINDOW_STEP
+            self._forget(starts[-1])
+
+    def _frames_taken(self) -> int:
+        return self._first + len(self._columns)
+
+    def _forget(self, frame: int) -> None:
+        """Let go of what lies before a frame; the last window may need what lies behind it."""
+        hops = first_hop(frame) - first_hop(self._first)
+        self._columns = self._columns[frame - self._first :].copy()
+        self._hops = self._hops[hops:].copy()
+        self._first = frame
+
+    def _features(self) -> TrackFeatures | None:
+        frames = self._frames_taken()
+        if frames == 0:
+            return None
+        starts = [*range(self._next, frames - WINDOW_FRAMES + 1, WINDOW_STEP)]
+        complete = sum(map(len, self._windows)) + len(starts)
+        covered = (starts[-1] if starts else self._next - WINDOW_STEP) + WINDOW_FRAMES
+        if frames < WINDOW_FRAMES:
+            starts = [0]
+        elif covered < frames:
+            starts.append(frames - WINDOW_FRAMES)
+        windows = np.concatenate((*self._windows, *([self._window_vectors(starts)] if starts else [])))
+        columns = np.concatenate(self._track_columns)
+        drops = tuple(find_drops(columns))
+        track = windows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        bpm, _ = tempo(np.concatenate(self._track_onsets)[None])
+        track[: len(NAMED_FEATURES)] = _named(columns[None], bpm, [drops])[0]
+        return TrackFeatures(track, windows, complete, drops)
+
+    def _window_vectors(self, starts: Sequence[int]) -> FloatArray:
+        """[len(starts), F] of the windows that start at these frames."""
+        frames = [start - self._first for start in starts]
+        hops = [first_hop(start) - first_hop(self._first) for start in starts]
+        count = min(_WINDOW_HOPS, len(self._hops))
+        columns = np.stack([self._columns[frame : frame + WINDOW_FRAMES] for frame in frames])
+        near = FrameTable(self._columns, self._hops)
+        onsets, loudness, mel = (
+            np.stack([values[hop : hop + count] for hop in hops])
+            for values in (near.onsets, near.loudness, near.mel)
+        )
+        bpm, clarity = tempo(onsets)
+        drops = [tuple(find_drops(window)) for window in columns]
+        parts = (
+            _named(columns, bpm, drops),
+            _statistics(columns),
+            loudness_features(loudness),
+            rhythm_features(onsets, clarity),
+            harmonic_shares(mel),
+            tonal_features(columns[:, :, _CHROMA], columns[:, :, _HPCP], columns[:, :, _TUNING]),
+        )
+        vectors = np.concatenate(parts, axis=1)
+        assert vectors.shape[1] == len(FEATURE_NAMES)
+        return vectors
 
 
 def _named(columns: FloatArray, tempi: FloatArray, drops: list[tuple[Drop, ...]]) -> FloatArray:
+    """The 22 named features [N, 22] of stretches: columns [N, T, C], tempi [N] and the drops of each."""
     means = columns.mean(axis=1, dtype=np.float64)
     mfcc = columns[:, :, _NAMED_MFCC]
     rms = columns[:, :, _COLUMN["rms"]]
@@ -166,33 +206,13 @@ def _drop_figures(drops: tuple[Drop, ...]) -> tuple[float, float, float, float]:
 
 
 def _statistics(columns: FloatArray) -> FloatArray:
-    """[N, len(STATISTICS_FEATURES)] in the order of `spec.STATISTICS_FEATURES`."""
-    values = columns[:, :, _STATISTICS].astype(np.float64)
+    """[N, S] of columns [N, T, C], in the order of `spec.STATISTICS`."""
+    values = columns.astype(np.float64)
     low, high = np.quantile(values, (0.1, 0.9), axis=1)
     changes = np.abs(np.diff(values, axis=1))
     delta = changes.mean(axis=1) if changes.shape[1] else np.zeros_like(low)
-    by_statistic = (values.mean(axis=1), values.std(axis=1), low, high, delta)
-    return np.concatenate(by_statistic, axis=1)[:, _STATISTICS_KEPT].astype(np.float32)
-
-
-def _tonal(chroma: FloatArray) -> FloatArray:
-    """[N, 4] of chroma [N, T, 12], in the order of `spec.TONAL_FEATURES`."""
-    mean = chroma.mean(axis=1, dtype=np.float64)
-    total = mean.sum(axis=1, keepdims=True)
-    share = np.divide(mean, total, out=np.full_like(mean, 1 / 12), where=total > 1e-9)
-    entropy = -np.sum(share * np.log(np.maximum(share, 1e-12)), axis=1)
-    major, minor = (_key_likeness(mean, profile) for profile in (_MAJOR, _MINOR))
-    steps = np.linalg.norm(np.diff(chroma.astype(np.float64), axis=1), axis=2)
-    change = steps.mean(axis=1) if steps.shape[1] else np.zeros(mean.shape[0])
-    return np.stack((np.maximum(major, minor), major - minor, entropy, change), axis=1).astype(np.float32)
-
-
-def _key_likeness(chroma: NDArray[np.float64], profile: tuple[float, ...]) -> NDArray[np.float64]:
-    """[N]: the highest correlation of mean chroma [N, 12] with the profile on any tonic; 0 for even chroma."""
-    keys = np.stack([np.roll(profile, tonic) for tonic in range(12)])
-    keys = keys - keys.mean(axis=1, keepdims=True)
-    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    centred = chroma - chroma.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 1e-9)
-    return np.asarray((unit @ keys.T).max(axis=1))
+    figures = {"mean": values.mean(axis=1), "p10": low, "p90": high, "delta": delta}
+    chosen = [
+        figures[statistic][:, _COLUMN[column]] for pairs in STATISTICS.values() for column, statistic in pairs
+    ]
+    return np.stack(chosen, axis=1).astype(np.float32)

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 import pytest
 
 from exporters.journal import Journal
-from moodzone_agent import pipeline, workers
+from moodzone_agent import pipeline
+from moodzone_agent.analysis import read_file
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import TagSettings
@@ -26,6 +26,7 @@ from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.library.records import Analysis
 from moodzone_agent.library.store import Library
 from moodzone_agent.pipeline import ScanResult, scan
+from moodzone_agent.worker import Desk, Job, _answer
 from moodzone_agent.workers import Outcome, Task
 from moodzone_agent.writing import Wanted, WriteResult, wanted, write_mark
 
@@ -96,9 +97,10 @@ def model() -> ZoneModel:
 class _ReadHere:
     """Does the workers' work in this process, and notes what was done with each file."""
 
-    def __init__(self, done: list[tuple[str, str]], known_durations: Iterable[float]) -> None:
-        self._done = done
-        workers._start_worker(np.sort(np.fromiter(known_durations, np.float64)))
+    def __init__(self, world: World, known_durations: Iterable[float]) -> None:
+        self._read = world.read
+        self._done = world.reads
+        self._desk = Desk(sorted(known_durations))
 
     def __enter__(self) -> Self:
         return self
@@ -109,15 +111,13 @@ class _ReadHere:
     def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
         while tasks:
             task = tasks.popleft()
-            future: Future[Any] = Future()
-            try:
-                future.set_result(workers.read_file(task))
-            except Exception as error:  # noqa: BLE001 - as a worker hands it over
-                future.set_exception(error)
-            outcome = workers._outcome(task, future)
+            outcome = Outcome(task, *_answer(self._read, task, self._desk))
             kind = {Analysis: "analysed", str: "identified"}.get(type(outcome.result), "failed")
             self._done.append((task.path.name, kind))
             yield outcome
+
+    def bytes_under_way(self) -> float:
+        return 0.0
 
 
 @dataclass
@@ -130,6 +130,8 @@ class World:
     library: Library
     reads: list[tuple[str, str]] = field(default_factory=list)
     """What the last scan read: name and ``analysed``, ``identified`` or ``failed``."""
+    read: Job = read_file
+    """What is done with a task, in place of a worker's job."""
 
     @property
     def journal(self) -> Journal:
@@ -180,7 +182,5 @@ def world(model: ZoneModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         music = root / "music"
         music.mkdir()
         world = World(music, root / "home", model, library)
-        monkeypatch.setattr(
-            pipeline, "AnalysisPool", lambda jobs, durations: _ReadHere(world.reads, durations)
-        )
+        monkeypatch.setattr(pipeline, "AnalysisPool", lambda jobs, durations: _ReadHere(world, durations))
         yield world

@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from moodzone_agent.analysis import analyse
+from moodzone_agent.analysis import analyse, read_file
 from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.errors import AudioError
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.library.records import Analysis
 from moodzone_agent.walk import Skip, Skipped, walk
-from moodzone_agent.workers import AnalysisPool, Task, read_file
-from tests.audio_files import SUFFIXES, write_tone
+from moodzone_agent.worker import Desk
+from moodzone_agent.workers import AnalysisPool, Task
+from tests.audio_files import SUFFIXES, write_adts, write_tone
 
 ENCODINGS = [  # suffix, codec, options of the container
     (".mp3", None, None),
@@ -122,14 +123,45 @@ def test_a_file_cut_off_anywhere(
             continue
         rated += 1
         assert analysis.duration < 6
-        if share < 0.75 and not _knows_no_length(suffix, options):
+        if share < 0.75:
             assert "ends early" in " ".join(analysis.warnings)
     assert rated >= 3 or (suffix, options) == (".m4a", None)  # whose index is at the end
 
 
-def _knows_no_length(suffix: str, options: dict[str, str] | None) -> bool:
-    """Ogg and MP3 without a Xing header say nowhere how long they are."""
-    return suffix in {".ogg", ".opus"} or (suffix == ".mp3" and options is not None)
+def test_bare_aac_that_is_cut_off(tmp_path: Path) -> None:
+    path = write_adts(tmp_path / "a.aac", seconds=3)
+    assert examine(path).warnings == ()
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "ends early: its end was cut off" in examine(path).warnings
+
+
+def test_a_flac_file_that_does_not_know_its_length(tmp_path: Path) -> None:
+    """As an encoder leaves it that writes into a pipe."""
+    path = write_tone(tmp_path / "a.flac", seconds=5)
+    whole = bytearray(path.read_bytes())
+    whole[21] &= 0xF0
+    whole[22:26] = bytes(4)
+    path.write_bytes(whole)
+    assert examine(path).warnings == ()
+
+
+def test_a_guess_from_the_bit_rate_says_nothing_of_the_end(tmp_path: Path) -> None:
+    """An MP3 of varying bit rate without a Xing header, quiet at first."""
+    path = tmp_path / "a.mp3"
+    noise = np.random.default_rng(5).normal(0, 0.2, (2, 10 * 44_100)).astype(np.float32)
+    noise[:, : 3 * 44_100] = 0
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    with av.open(path, "w", options=options) as container:
+        stream = container.add_stream("libmp3lame", rate=44_100, layout="stereo")
+        stream.codec_context.flags |= av.codec.context.Flags.qscale
+        stream.codec_context.global_quality = 0
+        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="stereo")
+        frame.sample_rate = 44_100
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with AudioReader(path) as reader:
+        assert reader.stated_duration is not None
+        assert reader.stated_duration > 1.3 * 10
+    assert examine(path).warnings == ()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -225,6 +257,60 @@ def test_a_stretch_of_damage(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(whole[: middle // 2] + random.Random(9).randbytes(middle) + whole[middle * 3 // 2 :])
     found = result(path)
     assert isinstance(found, Analysis) or "broken" in found
+
+
+def frames(path: Path) -> list[tuple[int, int]]:
+    """Place and size of each encoded frame."""
+    with av.open(path) as container:
+        return [(packet.pos, packet.size) for packet in container.demux() if packet.size and packet.pos]
+
+
+def noise(place: int, data: bytearray, size: int) -> None:
+    data[place + 8 : place + size] = random.Random(place).randbytes(size - 8)
+
+
+def silence(place: int, data: bytearray, size: int) -> None:
+    data[place : place + size] = bytes(size)
+
+
+def one_byte(place: int, data: bytearray, size: int) -> None:
+    data[place + size // 2] ^= 0x55
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "damage"),
+    [
+        ("a.mp3", None, noise),
+        ("a.mp3", None, silence),
+        ("a.mp3", {"write_xing": "0", "id3v2_version": "0"}, silence),
+        ("a.flac", None, noise),
+        ("a.flac", None, silence),
+        ("a.flac", None, one_byte),
+        ("a.m4a", None, noise),
+        ("a.m4a", None, silence),
+        ("a.aac", None, noise),
+        ("a.aac", None, silence),
+        ("a.wav", None, silence),
+    ],
+)
+def test_a_file_with_broken_frames_is_rated_with_a_warning(
+    tmp_path: Path, name: str, options: dict[str, str] | None, damage: Callable[[int, bytearray, int], None]
+) -> None:
+    path = tmp_path / name
+    whole = write_adts(path, seconds=20) if name == "a.aac" else write_tone(path, seconds=20, options=options)
+    assert examine(whole).warnings == ()
+    data, found = bytearray(path.read_bytes()), frames(path)
+    for place, size in random.Random(3).sample(found[3:-3], max(6, round(0.03 * len(found)))):
+        damage(place, data, size)
+    path.write_bytes(data)
+    analysis = examine(path)
+    assert analysis.duration == pytest.approx(20, abs=1)
+    if name == "a.wav":  # has no frames that can break
+        assert analysis.warnings == ()
+    else:
+        [warning] = analysis.warnings
+        share = float(warning.removesuffix("% of its audio is broken or missing"))
+        assert 2 < share < 5
 
 
 POINTERS: dict[str, Callable[[str], str]] = {
@@ -335,7 +421,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
             os.seteuid(65534)
         try:
             with pytest.raises(PermissionError):
-                read_file(Task(path, 1000))
+                read_file(Task(path, 1000), Desk())
         finally:
             if is_root:
                 os.seteuid(0)

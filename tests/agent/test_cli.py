@@ -137,7 +137,7 @@ sys.argv = ["moodzone", "--help"]
 try:
     main()
 finally:
-    heavy = {"numpy", "scipy", "av", "onnxruntime", "mutagen", "sqlite3", "pebble", "sklearn"} & set(sys.modules)
+    heavy = {"numpy", "scipy", "av", "onnxruntime", "mutagen", "sqlite3", "sklearn"} & set(sys.modules)
     assert not heavy, heavy
 """
     done = subprocess.run(

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import mutagen
 import pytest
+from rich.console import Console
 
 from moodzone_agent import pipeline
+from moodzone_agent.analysis import read_file
 from moodzone_agent.classify.bundle import PRETRAINED, load_bundle
 from moodzone_agent.classify.session import ZoneModel
-from moodzone_agent.library.records import FileStatus, Stamp
+from moodzone_agent.console import ScanProgress, track_details
+from moodzone_agent.library.records import Analysis, FileStatus, Stamp
 from moodzone_agent.pipeline import Plan, scan
 from moodzone_agent.types import Cuts
 from moodzone_agent.walk import Found
+from moodzone_agent.worker import Desk, Job
+from moodzone_agent.workers import AnalysisPool, Task
 from tests.agent.conftest import ENDINGS, World, files_opened, make_track, no_root
+from tests.agent.worker_jobs import MISBEHAVE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
@@ -272,6 +284,237 @@ def test_a_file_the_disk_refuses_is_tried_each_time(world: World, originals: Pat
     assert world.library.file(path) is None
 
 
+def test_a_worker_that_dies_costs_one_file_until_that_changes(
+    world: World, originals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setattr(pipeline, "AnalysisPool", partial(AnalysisPool, job=MISBEHAVE))
+    deadly = [world.add(originals / "0.mp3", f"{stem}.mp3") for stem in ("abort", "killed")]
+    for name in ("1.flac", "2.m4a"):
+        world.add(originals / name)
+    expected = {"abort.mp3": "failed", "killed.mp3": "failed", "1.flac": "ok", "2.m4a": "ok"}
+    first = world.scan()
+    assert statuses(first) == expected
+    assert "SIGABRT" in first["abort.mp3"].reason
+    second = world.scan()
+    assert (statuses(second), second["abort.mp3"].reason) == (expected, first["abort.mp3"].reason)
+    assert not any(result.changed for result in second.values())
+    os.utime(deadly[0], ns=(1, 1))
+    assert [name for name, result in world.scan().items() if result.changed] == ["abort.mp3"]
+
+
+def failing(*errors: OSError) -> Job:
+    """Fail with these errors first, then read."""
+    left = list(errors)
+
+    def read(task: Task, desk: Desk) -> Analysis | str:
+        if left:
+            raise left.pop(0)
+        return read_file(task, desk)
+
+    return read
+
+
+def disk_error() -> OSError:
+    return OSError(errno.EIO, "Input/output error")
+
+
+def test_an_error_of_the_disk_is_tried_again_at_the_end(world: World, originals: Path) -> None:
+    for name in ("0.mp3", "1.flac"):
+        world.add(originals / name)
+    world.read = failing(disk_error())
+    assert statuses(world.scan()) == {"0.mp3": "ok", "1.flac": "ok"}
+    assert world.reads == [("0.mp3", "failed"), ("1.flac", "analysed"), ("0.mp3", "analysed")]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN])
+def test_a_disk_that_keeps_failing_is_tried_in_the_next_scan(
+    world: World, originals: Path, number: int
+) -> None:
+    new, known = world.add(originals / "0.mp3"), world.add(originals / "1.flac")
+    world.scan(known)
+    record = world.library.file(known)
+    os.utime(known, ns=(1, 1))
+    errors = [OSError(number, os.strerror(number)) for _ in range(4)]
+    world.read = failing(*errors)
+    results = world.scan()
+    assert len(world.reads) == 4
+    for result in results.values():
+        assert result.status is FileStatus.FAILED
+        assert (
+            result.reason
+            == f"could not be read from the disk ({os.strerror(number)}); it will be tried again"
+        )
+    assert (world.library.file(new), world.library.file(known)) == (None, record)
+    assert statuses(world.scan()) == {"0.mp3": "ok", "1.flac": "ok"}
+
+
+def test_a_disk_that_does_not_answer_is_waited_for_once(world: World, originals: Path) -> None:
+    path = world.add(originals / "0.mp3")
+    world.read = failing(TimeoutError(errno.ETIMEDOUT, "the disk does not answer"))
+    assert "does not answer" in world.scan()["0.mp3"].reason
+    assert world.library.file(path) is None
+    assert statuses(world.scan()) == {"0.mp3": "ok"}
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_drive_that_vanishes_in_the_middle_of_a_scan(
+    world: World, originals: Path, *, comes_back: bool
+) -> None:
+    drive, away = world.music / "drive", world.home / "away"
+    tried: list[Path] = []
+    for name in ("0.mp3", "1.flac", "2.m4a"):
+        world.add(originals / name, f"drive/{name}")
+    world.add(originals / "3.ogg", "later/3.ogg")
+
+    def read(task: Task, desk: Desk) -> Analysis | str:
+        if task.path.name == "1.flac" and task.path not in tried:
+            tried.append(task.path)
+            drive.rename(away)
+        if task.path.name == "3.ogg" and comes_back:
+            away.rename(drive)
+        return read_file(task, desk)
+
+    world.read = read
+    results = world.scan()
+    held = {"drive/1.flac", "drive/2.m4a"}
+    assert {name for name, result in results.items() if result.status is FileStatus.OK} == (
+        set(results) if comes_back else set(results) - held
+    )
+    if not comes_back:
+        assert all("tried again" in results[name].reason for name in held)
+        away.rename(drive)
+        world.read = read_file
+        assert set(statuses(world.scan()).values()) == {"ok"}
+
+
+def test_a_drive_that_vanishes_before_the_tags_are_read(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+
+    def read(task: Task, desk: Desk) -> Analysis | str:
+        result = read_file(task, desk)
+        path.rename(world.home / "1.flac")
+        return result
+
+    world.read = read
+    assert "tried again" in world.scan()["1.flac"].reason
+    assert world.library.file(path) is None
+
+
+def downloads(path: Path, parts: Iterable[bytes]) -> Job:
+    """Read, while another program appends a part each time it is opened."""
+    left = iter(parts)
+
+    class Growing(type(path)):  # type: ignore[misc]
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            file = super().open(*args, **kwargs)
+            with path.open("ab") as download:
+                download.write(next(left, b""))
+            return file
+
+    def read(task: Task, desk: Desk) -> Analysis | str:
+        return read_file(replace(task, path=Growing(task.path)), desk)
+
+    return read
+
+
+@pytest.mark.parametrize("name", ["0.mp3", "1.flac", "3.ogg", "6.wav"])
+def test_a_download_is_not_rated_from_its_half(world: World, originals: Path, name: str) -> None:
+    whole = (originals / name).read_bytes()
+    middle = len(whole) // 2
+    path = world.music / name
+    path.write_bytes(whole[:middle])
+    world.add(originals / "2.m4a")
+    world.read = downloads(path, [whole[middle:]])
+    results = world.scan(path, world.music)
+    assert world.reads[0] == (name, "failed")
+    assert statuses(results) == {name: "ok", "2.m4a": "ok"}
+    assert results[name].track is not None
+    assert results[name].track.duration == pytest.approx(3, abs=0.1)
+    assert results[name].track.warnings == ()
+    world.read = read_file
+    assert not world.scan()[name].changed
+
+
+def test_a_download_that_goes_on_is_left_to_the_next_scan(world: World, originals: Path) -> None:
+    whole = (originals / "0.mp3").read_bytes()
+    part = len(whole) // 3
+    path = world.music / "0.mp3"
+    path.write_bytes(whole[:part])
+    world.read = downloads(path, [whole[part : 2 * part], whole[2 * part :]])
+    result = world.scan()["0.mp3"]
+    assert (result.status, result.reason) == (
+        FileStatus.FAILED,
+        "changed while it was read; it will be looked at again",
+    )
+    assert world.reads == [("0.mp3", "failed")] * 2
+    assert world.library.file(path) is None
+    world.read = read_file
+    assert world.scan()["0.mp3"].track.duration == pytest.approx(3, abs=0.1)  # type: ignore[union-attr]
+
+
+def test_a_file_that_is_replaced_while_it_is_read(world: World, originals: Path) -> None:
+    path = world.add(originals / "0.mp3")
+    status = path.stat()
+
+    def read(task: Task, desk: Desk) -> Analysis | str:
+        if not world.reads:
+            other = make_track(world.home / "other.mp3", seed=77)
+            content = other.read_bytes()[: status.st_size]
+            other.write_bytes(content + bytes(status.st_size - len(content)))
+            os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+            return read_file(replace(task, path=Swapped(task.path)), desk)
+        return read_file(task, desk)
+
+    class Swapped(type(path)):  # type: ignore[misc]
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            file = super().open(*args, **kwargs)
+            (world.home / "other.mp3").rename(path)
+            return file
+
+    world.read = read
+    found = world.scan()["0.mp3"].track
+    assert world.reads == [("0.mp3", "failed"), ("0.mp3", "analysed")]
+    assert found is not None
+    world.add(originals / "0.mp3", "original.mp3")
+    assert world.scan()["original.mp3"].track.audio_id != found.audio_id  # type: ignore[union-attr]
+
+
+def test_damage_stays_noted_with_the_track(world: World, originals: Path) -> None:
+    path = world.add(originals / "2.m4a")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 800] = bytes(800)
+    path.write_bytes(data)
+    world.scan()
+    track = world.scan()["2.m4a"].track
+    assert track is not None
+    [warning] = track.warnings
+    assert "of its audio is broken or missing" in warning
+    console = Console(file=StringIO(), width=120)
+    console.print(track_details(track))
+    assert warning in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_progress_follows_the_plan() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=100)
+    tasks = [Task(Path(f"{number}.mp3"), 1_000_000) for number in range(4)]
+    plan = Plan(10, tasks)
+    with ScanProgress(console) as progress:
+        progress.follow(plan)
+        plan.count(tasks[0])
+        plan.workers = SimpleNamespace(bytes_under_way=lambda: 250_000)  # type: ignore[assignment]
+        progress.name(Path("some\x1b song.mp3"))
+        progress.refresh()
+        [bar] = progress.tasks
+        assert (bar.completed, bar.total) == (1_250_000, 4_000_000)
+        plan.workers = None  # the file turned out to be another's
+        assert plan.bytes_read == 1_250_000
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1/4" in shown
+    assert "some\\x1b song.mp3" in shown
+
+
 def test_another_model_rates_what_is_stored(world: World, originals: Path, tmp_path: Path) -> None:
     for name in ("0.mp3", "1.flac"):
         world.add(originals / name)
@@ -336,11 +579,19 @@ def test_a_root_that_vanished(world: World) -> None:
 
 
 def test_the_plan_tells_what_will_be_read(world: World, originals: Path) -> None:
-    plans: list[Plan] = []
-    paths = [world.add(originals / name) for name in ("1.flac", "0.mp3")]
-    world.scan(paths[0])
-    list(scan([world.music], world.library, world.model, jobs=1, on_plan=plans.append))
-    assert plans == [Plan(files=2, to_read=1, bytes_to_read=paths[1].stat().st_size)]
+    told: list[tuple[Plan, tuple[int, ...]]] = []
+    known, *new = (world.add(originals / name) for name in ("1.flac", "0.mp3", "2.m4a"))
+    new.append(world.add(new[0], "copy of 0.mp3"))
+    world.scan(known)
+
+    def note(plan: Plan) -> None:
+        told.append((plan, (plan.files, plan.to_read, plan.bytes_to_read, plan.files_read)))
+
+    list(scan([world.music], world.library, world.model, jobs=1, on_plan=note))
+    [(plan, at_first)] = told
+    size = sum(path.stat().st_size for path in new)
+    assert at_first == (4, 3, size, 0)
+    assert (plan.files_read, plan.bytes_read) == (3, size)
 
 
 def test_what_was_yielded_is_kept_when_a_scan_stops(world: World, originals: Path) -> None:

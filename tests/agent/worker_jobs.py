@@ -5,30 +5,51 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from moodzone_agent.analysis import read_file
+from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.library.records import Analysis
-from moodzone_agent.workers import AnalysisPool, Task, read_file
+from moodzone_agent.worker import Desk
+from moodzone_agent.workers import AnalysisPool, Task
+
+MISBEHAVE = ("tests.agent.worker_jobs", "misbehave")
 
 
-def misbehave(task: Task) -> Analysis | str:
+def misbehave(task: Task, desk: Desk) -> Analysis | str:
     """Do what the file's name says; read any other."""
     match task.path.stem:
         case "abort":
             os.abort()
         case "exit":
             os._exit(3)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
         case "hang":
             while True:
                 pass
+        case "wait":
+            (task.path.parent / "pipe").read_bytes()
+        case "half":
+            with AudioReader(task.path) as reader:
+                desk.reader = reader
+                next(reader.blocks())
+                (task.path.parent / "pipe").read_bytes()
+        case "modules":
+            return " ".join(sys.modules)
+        case "memory":
+            bytearray(3 << 30)
         case "fault":
             raise ValueError("a fault of ours")
         case "drive":
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
-    return read_file(task)
+    return read_file(task, desk)
 
 
 class EditedPath(type(Path())):  # type: ignore[misc]
@@ -41,30 +62,34 @@ class EditedPath(type(Path())):  # type: ignore[misc]
 
 
 class FailingPath(type(Path())):  # type: ignore[misc]
-    """A file on a disk that reads 10,000 bytes and then fails."""
+    """A file on a disk that reads some bytes and then fails."""
+
+    reads = 10_000
 
     def open(self, *args: Any, **kwargs: Any) -> BinaryIO:
-        return _Failing(io.FileIO(os.fspath(self)))
+        return _Failing(io.FileIO(os.fspath(self)), self.reads)
 
 
 class _Failing(io.BufferedReader):
-    left = 10_000
+    def __init__(self, file: io.RawIOBase, reads: int) -> None:
+        super().__init__(file)
+        self._left = reads
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        self.left -= len(data)
-        if self.left < 0:
+        self._left -= len(data)
+        if self._left < 0:
             raise OSError(errno.EIO, "Input/output error")
         return data
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, stem: str) -> None:
     """Say so once one file is read, while another keeps a worker busy for ever."""
-    tasks = deque(Task(folder / name, 1000) for name in ("hang.wav", "good.wav"))
-    with AnalysisPool(2, read=misbehave) as pool:
+    tasks = deque(Task(folder / name, 1000) for name in (f"{stem}.wav", "good.wav"))
+    with AnalysisPool(2, job=MISBEHAVE) as pool:
         for outcome in pool.run(tasks):
             print(outcome.task.path.name, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 
-from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, is_cut_off, sniff
+from moodzone_agent.audio.container import (
+    FORMATS,
+    HEAD_BYTES,
+    TAIL_BYTES,
+    frame_length,
+    is_cut_off,
+    sniff,
+    states_length,
+)
 from tests.agent.audio.foreign_tags import LEADING
-from tests.audio_files import write_tone
+from tests.audio_files import SUFFIXES, write_tone
 
 CONTAINERS = {
     ".mp3": "mp3",
@@ -84,9 +93,49 @@ def test_a_file_shorter_than_its_header_says(tmp_path: Path) -> None:
     for suffix in (".wav", ".aiff"):
         whole = write_tone(tmp_path / f"a{suffix}").read_bytes()
         head = whole[:HEAD_BYTES]
-        assert not is_cut_off(head, len(whole))
-        assert not is_cut_off(head, len(whole) + 100)
-        assert is_cut_off(head, len(whole) - 100)
+        assert not is_cut_off(head, b"", len(whole))
+        assert not is_cut_off(head, b"", len(whole) + 100)
+        assert is_cut_off(head, b"", len(whole) - 100)
     for unknown in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80"):
-        assert not is_cut_off(b"RIFF" + unknown + b"WAVE", 10_000)
-    assert not is_cut_off(b"fLaC\x10\x10\x10\x10WAVE", 10_000)
+        assert not is_cut_off(b"RIFF" + unknown + b"WAVE", b"", 10_000)
+    assert not is_cut_off(b"fLaC\x10\x10\x10\x10WAVE", b"", 10_000)
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+def test_an_ogg_file_without_its_last_page(tmp_path: Path, suffix: str) -> None:
+    whole = write_tone(tmp_path / f"a{suffix}", seconds=3).read_bytes()
+    assert not is_cut_off(whole[:HEAD_BYTES], whole[-TAIL_BYTES:], len(whole))
+    tagged = whole + b"TAG" + bytes(125)
+    assert not is_cut_off(tagged[:HEAD_BYTES], tagged[-TAIL_BYTES:], len(tagged))
+    last_page = whole.rindex(b"OggS")
+    for length in (len(whole) - 1, last_page + 30, last_page + 10, last_page, len(whole) // 2):
+        cut = whole[:length]
+        assert is_cut_off(cut[:HEAD_BYTES], cut[-TAIL_BYTES:], length)
+
+
+def test_which_files_state_their_length(tmp_path: Path) -> None:
+    for suffix in SUFFIXES:
+        assert states_length(write_tone(tmp_path / f"a{suffix}").read_bytes()[:TAIL_BYTES])
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    assert not states_length(write_tone(tmp_path / "b.mp3", options=options).read_bytes()[:TAIL_BYTES])
+    flac = bytearray((tmp_path / "a.flac").read_bytes()[:100])
+    flac[21] &= 0xF0
+    flac[22:26] = bytes(4)  # what an encoder leaves that writes into a pipe
+    assert not states_length(flac)
+    assert not states_length(b"\xff\xf1\x50\x80\0\0\0")
+    assert not states_length(b"fLaC")
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 24_000, 32_000, 44_100, 48_000])
+def test_an_mp3_frames_header_tells_its_length(tmp_path: Path, rate: int) -> None:
+    path = write_tone(tmp_path / "a.mp3", seconds=2, rate=rate)
+    with av.open(path) as container:
+        frames = [bytes(packet) for packet in container.demux() if packet.size]
+    assert len(frames) > 20
+    assert {len(frame) - (frame_length(frame) or 0) for frame in frames} == {0}
+
+
+def test_an_adts_frames_header_tells_its_length() -> None:
+    assert frame_length(b"\xff\xf1\x50\x80\x2e\x7f\xfc") == 0x173
+    for other in (b"", b"\xff\xf1\x50", b"OggS\0\0", b"\xff\xff\xff\xff\xff\xff"):
+        assert frame_length(other) is None

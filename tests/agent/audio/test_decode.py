@@ -187,6 +187,16 @@ def test_channels_that_change_on_the_way(tmp_path: Path) -> None:
     assert pitch(samples) == pytest.approx(440, abs=1)
 
 
+@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".wav", ".aiff", ".m4a", ".ogg", ".opus"])
+def test_the_share_read_rises_to_1(tmp_path: Path, suffix: str) -> None:
+    write_audio(tmp_path / f"a{suffix}", noise(20 * 48_000), rate=48_000)
+    with AudioReader(tmp_path / f"a{suffix}") as reader:
+        shares = [reader.share_read for _ in reader.blocks()]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert shares[0] < 1
+
+
 def test_a_sampling_rate_that_no_music_has_is_refused(tmp_path: Path) -> None:
     for rate in (50, 2_000_000_000):
         write_wave(tmp_path / "a.wav", np.zeros(5_000, np.int16), rate)

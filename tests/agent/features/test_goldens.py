@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from moodzone_agent.audio.decode import SAMPLE_RATE
-from moodzone_agent.features.frames import FrameAccumulator
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
-from moodzone_agent.features.track import track_features
+from moodzone_agent.features.track import TrackAccumulator
 
 GOLDENS = Path(__file__).with_name("goldens.json")
 
@@ -27,9 +26,11 @@ def vectors() -> dict[str, list[float]]:
     clicks = np.where(seconds % 0.5 < 0.01, 0.8 * np.sin(2 * np.pi * 60 * seconds), 0.0)
     result = {}
     for name, signal in (("chirp", chirp), ("clicks", clicks + noise)):
-        accumulator = FrameAccumulator()
+        accumulator = TrackAccumulator()
         accumulator.push(signal.astype(np.float32))
-        result[name] = [float(f"{value:.6g}") for value in track_features(accumulator.result()).track]
+        features = accumulator.result()
+        assert features is not None
+        result[name] = [float(f"{value:.6g}") for value in features.track]
     return result
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from moodzone_agent.audio.decode import SAMPLE_RATE
@@ -14,7 +16,7 @@ from moodzone_agent.features.spec import (
     NAMED_FEATURES,
     WINDOW_FRAMES,
 )
-from moodzone_agent.features.track import TrackFeatures, track_features
+from moodzone_agent.features.track import TrackAccumulator, TrackFeatures
 
 NAMES_OF_THE_DESIGN = [
     "tempo",
@@ -45,7 +47,15 @@ NAMES_OF_THE_DESIGN = [
 def table_of(samples: NDArray[np.float32]) -> FrameTable:
     accumulator = FrameAccumulator()
     accumulator.push(samples)
-    return accumulator.result()
+    return accumulator.finish()
+
+
+def features_of(samples: NDArray[np.float32]) -> TrackFeatures:
+    accumulator = TrackAccumulator()
+    accumulator.push(samples)
+    features = accumulator.result()
+    assert features is not None
+    return features
 
 
 def mono(seed: int, **wanted: object) -> NDArray[np.float32]:
@@ -59,7 +69,7 @@ def named(features: NDArray[np.float32]) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def long_song() -> TrackFeatures:
-    return track_features(table_of(mono(20, style=Style.FOUR_ON_THE_FLOOR, energy=0.7, duration=80.0)))
+    return features_of(mono(20, style=Style.FOUR_ON_THE_FLOOR, energy=0.7, duration=80.0))
 
 
 def test_names_are_the_designs_and_unique() -> None:
@@ -78,7 +88,7 @@ def test_windows_cover_the_track(long_song: TrackFeatures) -> None:
 @pytest.mark.parametrize("frames", [1, 2, 19, 20, 21, 29, 30, 33])
 def test_short_tracks_have_windows(frames: int) -> None:
     samples = mono(4, energy=0.5, duration=20.0)[: frames * SAMPLE_RATE // 2]
-    features = track_features(table_of(samples))
+    features = features_of(samples)
     assert len(features.windows) == {1: 1, 2: 1, 19: 1, 20: 1, 21: 2, 29: 2, 30: 2, 33: 3}[frames]
     assert np.isfinite(features.windows).all()
 
@@ -86,17 +96,17 @@ def test_short_tracks_have_windows(frames: int) -> None:
 def test_a_window_sees_what_the_clip_alone_would_show() -> None:
     """The model is trained on 10-s clips, so a window's vector must be that of its 10 s cut out."""
     samples = mono(9, energy=0.6, duration=30.0)
-    windows = track_features(table_of(samples)).windows
+    windows = features_of(samples).windows
     clip = samples[2 * 5 * SAMPLE_RATE : 2 * 5 * SAMPLE_RATE + 10 * SAMPLE_RATE]
-    alone = track_features(table_of(clip)).windows[0]
+    alone = features_of(clip).windows[0]
     spread = windows.std(axis=0) + 0.02 * np.abs(windows).mean(axis=0) + 1e-3
     assert np.quantile(np.abs(windows[2] - alone) / spread, 0.95) < 1.0
 
 
 def test_named_features_follow_their_definitions() -> None:
-    table = table_of(mono(11, energy=0.7, duration=40.0))
-    value = named(track_features(table).track)
-    rms = table.columns[:, 0].astype(np.float64)
+    samples = mono(11, energy=0.7, duration=40.0)
+    value = named(features_of(samples).track)
+    rms = table_of(samples).columns[:, 0].astype(np.float64)
     assert value["rms_energy"] == pytest.approx(rms.mean(), rel=1e-5)
     assert value["low_energy"] == pytest.approx(np.mean(rms < rms.mean()), abs=1e-6)
     level = np.maximum(20 * np.log10(rms), -60)
@@ -122,7 +132,7 @@ def test_tempo_of_synthesised_music() -> None:
     ]
     for song in songs:
         samples = render(song, rate=SAMPLE_RATE).mean(axis=1).astype(np.float32)
-        tempo = named(track_features(table_of(samples)).track)["tempo"]
+        tempo = named(features_of(samples).track)["tempo"]
         right += abs(tempo / song.tempo - 1) < 0.04
     assert right >= len(songs) - 1
 
@@ -132,7 +142,7 @@ def test_drops_of_synthesised_music() -> None:
     for seed in (600, 601, 602):
         song = compose(seed, style=Style.FOUR_ON_THE_FLOOR, energy=0.75, duration=120.0)
         samples = render(song, rate=SAMPLE_RATE).mean(axis=1).astype(np.float32)
-        features = track_features(table_of(samples))
+        features = features_of(samples)
         true += len(song.drops)
         for drop in features.drops:
             assert min(abs(drop.seconds - at) for at in song.drops) <= 1.0, f"no drop at {drop.seconds}"
@@ -148,7 +158,7 @@ def test_drops_of_synthesised_music() -> None:
 
 
 def test_a_song_without_break_has_no_drop() -> None:
-    features = track_features(table_of(mono(21, style=Style.AMBIENT, energy=0.1, duration=60.0)))
+    features = features_of(mono(21, style=Style.AMBIENT, energy=0.1, duration=60.0))
     value = named(features.track)
     assert features.drops == ()
     assert [value[name] for name in NAMED_FEATURES[-4:]] == [0, 0, 0, 0]
@@ -159,11 +169,11 @@ def test_a_bass_that_enters_late_is_no_drop() -> None:
     samples = 0.02 * rng.standard_normal(SAMPLE_RATE * 40).astype(np.float32)
     seconds = np.arange(samples.size) / SAMPLE_RATE
     samples += np.where(seconds > 20, 0.5 * np.sin(2 * np.pi * 50 * seconds), 0).astype(np.float32)
-    assert track_features(table_of(samples)).drops == ()
+    assert features_of(samples).drops == ()
 
 
 def test_silence_is_finite() -> None:
-    features = track_features(table_of(np.zeros(SAMPLE_RATE * 25, np.float32)))
+    features = features_of(np.zeros(SAMPLE_RATE * 25, np.float32))
     assert np.isfinite(features.windows).all()
     assert features.drops == ()
 
@@ -173,6 +183,46 @@ def test_a_major_chord_is_more_major_than_a_minor_one() -> None:
         seconds = np.arange(SAMPLE_RATE * 10) / SAMPLE_RATE
         tones = [np.sin(2 * np.pi * 880 * 2 ** (step / 12) * seconds) for step in semitones]
         samples = (0.1 * np.sum(tones, axis=0)).astype(np.float32)
-        return named(track_features(table_of(samples)).track)["mode_majorness"]
+        return named(features_of(samples).track)["mode_majorness"]
 
     assert chord(0, 4, 7) > 0 > chord(0, 3, 7)
+
+
+@pytest.fixture(scope="module")
+def streamed_song() -> tuple[NDArray[np.float32], TrackFeatures]:
+    samples = mono(23, style=Style.BREAKBEAT, energy=0.6, duration=70.0)
+    return samples, features_of(samples)
+
+
+@settings(max_examples=8, deadline=None)
+@given(sizes=st.lists(st.integers(1, 300_000), min_size=1, max_size=10), asked=st.sets(st.integers(0, 9)))
+def test_blocks_of_any_size_give_the_same_features(
+    streamed_song: tuple[NDArray[np.float32], TrackFeatures], sizes: list[int], asked: set[int]
+) -> None:
+    """Also where the features so far are asked for in between."""
+    samples, whole = streamed_song
+    accumulator = TrackAccumulator()
+    for number, block in enumerate(np.split(samples, np.cumsum(sizes))):
+        accumulator.push(block)
+        if number in asked:
+            accumulator.so_far()
+    streamed = accumulator.result()
+    assert streamed is not None
+    scale = np.abs(whole.windows).max(axis=0) + 1e-3
+    assert streamed.windows.shape == whole.windows.shape
+    assert np.max(np.abs(streamed.windows - whole.windows) / scale) < 1e-4
+    assert np.max(np.abs(streamed.track - whole.track) / scale) < 1e-4
+    assert streamed.drops == whole.drops
+
+
+def test_the_features_so_far_are_those_of_what_has_come(
+    streamed_song: tuple[NDArray[np.float32], TrackFeatures],
+) -> None:
+    """But for the last spectra, which the end of a file completes with its mirror."""
+    samples, whole = streamed_song
+    accumulator = TrackAccumulator()
+    assert accumulator.so_far() is None
+    accumulator.push(samples[: 31 * SAMPLE_RATE])
+    so_far = accumulator.so_far()
+    assert so_far is not None
+    np.testing.assert_allclose(so_far.windows[:5], whole.windows[:5], rtol=1e-4, atol=1e-4)
