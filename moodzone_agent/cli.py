@@ -631,9 +631,11 @@ def _print_so_far(so_far: SoFar) -> None:
         "final": so_far.final,
         "zone": estimate.zone,
         "unsure": not estimate.sure,
+        **_estimate_json(estimate),
         "tempo": so_far.tempo,
+        "model": estimate.model,
     }
-    _print_json(line | _estimate_json(estimate))
+    _print_json(line)
 
 
 def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
@@ -642,11 +644,11 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
         "probabilities": dict(zip(Zone, estimate.probabilities, strict=True)) if estimate else None,
         "arousal": estimate.arousal if estimate else None,
         "valence": estimate.valence if estimate else None,
-        "model": estimate.model if estimate else None,
     }
 
 
 def _track_json(track: TrackRecord | None) -> dict[str, Any]:
+    estimate = track.estimate if track else None
     mark = track.mark if track else None
     return {
         "audio_id": track.audio_id if track else None,
@@ -654,9 +656,10 @@ def _track_json(track: TrackRecord | None) -> dict[str, Any]:
         "zone": mark.zone if mark else None,
         "unsure": bool(mark and mark.state is MarkState.UNSURE),
         "label": track.label.zone if track and track.label else None,
-        **_estimate_json(track.estimate if track else None),
+        **_estimate_json(estimate),
         "tempo": track.tempo if track else None,
         "drops": list(track.drops) if track else [],
+        "model": estimate.model if estimate else None,
         "warnings": list(track.warnings) if track else [],
     }
 
