@@ -13,6 +13,7 @@ import av
 import av.error
 import numpy as np
 import soxr
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from moodzone_agent.audio.container import (
@@ -105,22 +106,11 @@ class AudioReader:
             audio.check()
             raise AudioError(f"not a music file that can be read ({_reason(error)})") from error
         audio.check()
-        if not container.streams.audio:
-            container.close()
-            raise AudioError("holds no audio stream")
         # Without a word about their length, frames that follow each other can only be counted by their bytes.
         self._is_bare = container.format.name in {"mp3", "aac"} and not self._states_length
         self._container = container
-        self._stream = cast(av.AudioStream, container.streams.best("audio") or container.streams.audio[0])
-        try:
-            self._stream.codec_context.thread_count = 1
-        except (AttributeError, RuntimeError) as error:
-            container.close()
-            raise AudioError("is encoded in a way that this program cannot decode") from error
-        codec = self._stream.codec_context.codec.canonical_name
-        if codec == "flac":  # whose decoder only logs a wrong checksum, unless told
-            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        self._hasher = AudioHasher(codec)
+        self._stream = audio_stream(container)
+        self._hasher = AudioHasher(self._stream.codec_context.codec.canonical_name)
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +195,25 @@ class AudioReader:
         except av.error.FFmpegError as error:
             self.warnings.append(f"reading stopped early ({_reason(error)})")
         self._bytes.check()
+
+
+def audio_stream(container: InputContainer) -> av.AudioStream:
+    """The stream that is the music, ready to be decoded on one thread.
+
+    Errors: `AudioError`, after closing the container, if there is none or FFmpeg has no decoder for it.
+    """
+    if not container.streams.audio:
+        container.close()
+        raise AudioError("holds no audio stream")
+    stream = cast(av.AudioStream, container.streams.best("audio") or container.streams.audio[0])
+    try:
+        stream.codec_context.thread_count = 1
+        if stream.codec_context.codec.canonical_name == "flac":  # whose decoder only logs a wrong checksum
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+    except (AttributeError, RuntimeError) as error:
+        container.close()
+        raise AudioError("is encoded in a way that this program cannot decode") from error
+    return stream
 
 
 def hold_within_range(samples: NDArray[np.float32]) -> int:

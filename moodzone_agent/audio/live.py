@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,18 +14,15 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.container import FORMATS, HEAD_BYTES, sniff
-from moodzone_agent.audio.decode import Decoder, Resampler, hold_within_range
+from moodzone_agent.audio.container import FORMATS, sniff
+from moodzone_agent.audio.decode import Decoder, Resampler, audio_stream, hold_within_range
 from moodzone_agent.audio.identity import AudioHasher
+from moodzone_agent.audio.span import ArrivingBytes
 from moodzone_agent.errors import AudioError
 
 _BLOCK_SECONDS: Final = 0.1
 _READ_BYTES: Final = 4096
-"""What is waited for at most: 0.1 s of an MP3 at 320 kb/s."""
-_PROBE_BYTES: Final = 4 * _READ_BYTES
-"""What FFmpeg may look at before the first sample; of its own accord it would wait for megabytes."""
-_ID3_HEADER_BYTES: Final = 10
-_SKIPPED_AT_ONCE: Final = 1 << 16
+"""What FFmpeg takes at once, and looks at before the first sample: of its own accord it would wait for megabytes."""
 RAW_ENCODINGS: Final = (
     "u8",
     "s16le",
@@ -61,10 +57,10 @@ class LiveReader:
     """
 
     def __init__(self, descriptor: int, raw: RawFormat | None = None) -> None:
-        self._source = source = _Arriving(descriptor)
-        options = {"format_whitelist": FORMATS, "probesize": str(_PROBE_BYTES)}
+        self._source = source = ArrivingBytes(partial(os.read, descriptor))
+        options = {"format_whitelist": FORMATS}
         if raw is None:
-            head = source.skip_id3()
+            head = source.skip_tags()
             name = sniff(head)
             if not head:
                 raise AudioError("nothing arrived")
@@ -73,21 +69,17 @@ class LiveReader:
             options |= {
                 "format_whitelist": raw.encoding,
                 "sample_rate": str(raw.rate),
-                "ch_layout": f"{raw.channels}c",
+                "ch_layout": f"{raw.channels}C",
             }
+        if name is not None:
+            options["probesize"] = str(_READ_BYTES)
         try:
             self._container = av.open(
                 source, "r", format=name, options=options, buffer_size=_READ_BYTES, metadata_errors="replace"
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise AudioError(f"not music that can be read as it arrives ({error})") from error
-        with ExitStack() as failed:
-            failed.callback(self._container.close)
-            if not self._container.streams.audio:
-                raise AudioError("holds no audio stream")
-            self._stream = self._container.streams.audio[0]
-            self._stream.codec_context.thread_count = 1
-            failed.pop_all()
+        self._stream = audio_stream(self._container)
 
     def __enter__(self) -> Self:
         return self
@@ -129,54 +121,3 @@ class LiveReader:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
             return  # the sender stopped in the middle; what came counts
-
-
-class _Arriving(io.RawIOBase):
-    """The bytes of a descriptor, given on as soon as there are any."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._ahead = b""
-        """Read, but not given on yet."""
-        self.is_stopped = False
-        """By Ctrl-C, which ends the audio."""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if self.is_stopped:
-            return b""
-        if not self._ahead:
-            try:
-                return os.read(self._descriptor, size if 0 < size <= _READ_BYTES else _READ_BYTES)
-            except KeyboardInterrupt:  # which would be lost on its way through FFmpeg
-                self.is_stopped = True
-                return b""
-        data, self._ahead = self._ahead[:size], self._ahead[size:]
-        return data
-
-    def skip_id3(self) -> bytes:
-        """Go past ID3v2 tags in front, and return the first bytes behind them; they will be read again."""
-        while True:
-            head = self._peek(max(HEAD_BYTES, _ID3_HEADER_BYTES))
-            if (
-                not head.startswith(b"ID3")
-                or len(head) < _ID3_HEADER_BYTES
-                or any(b & 0x80 for b in head[6:10])
-            ):
-                return head
-            size = _ID3_HEADER_BYTES + sum(
-                byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)
-            )
-            size += _ID3_HEADER_BYTES if head[5] & 0x10 else 0  # its footer
-            while size > 0 and self._peek(1):
-                size -= len(self.read(min(size, _SKIPPED_AT_ONCE)))
-
-    def _peek(self, count: int) -> bytes:
-        while len(self._ahead) < count:
-            data = os.read(self._descriptor, _READ_BYTES)
-            if not data:
-                break
-            self._ahead += data
-        return self._ahead[:count]

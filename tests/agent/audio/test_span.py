@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import random
+from collections.abc import Iterator
+from itertools import cycle, repeat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moodzone_agent.audio.span import AudioBytes, audio_span
-from tests.agent.audio.foreign_tags import LEADING, TRAILING, id3v1, id3v2, lyrics3_v1
+from moodzone_agent.audio.span import ArrivingBytes, AudioBytes, audio_span
+from tests.agent.audio.foreign_tags import LEADING, TRAILING, ape, id3v1, id3v2, lyrics3_v1
 
 MP3 = b"\xff\xfb\x90\x64" + bytes(413)
 FLAC = b"fLaC\x80\0\0\x22" + bytes(34)
@@ -92,3 +95,70 @@ def test_a_part_behaves_like_a_file_of_its_own(
         else:
             assert part.seek(number, how) == whole.seek(number, how)
         assert part.tell() == whole.tell()
+
+
+def arrived(file: bytes, sizes: Iterator[int], asked: int = 4096) -> bytes:
+    """What comes out of `ArrivingBytes`, if so many bytes come in at a time."""
+    left = io.BytesIO(file)
+    arriving = ArrivingBytes(lambda most: left.read(min(next(sizes), most)))
+    arriving.skip_tags()
+    return b"".join(iter(lambda: arriving.read(asked), b""))
+
+
+@pytest.mark.parametrize("audio", [MP3, FLAC, WAV, b"no music"], ids=["mp3", "flac", "wav", "unknown"])
+@settings(deadline=None)
+@given(
+    leading=st.lists(st.sampled_from(list(LEADING)), max_size=2),
+    inside=st.sampled_from([b"", *TRAILING.values(), b"APETAGEX", b"ID3\4\0\x10\0\0\1\0"]),
+    trailing=st.lists(
+        st.one_of(
+            st.sampled_from(list(TRAILING.values())),
+            st.binary(min_size=1, max_size=9000).map(lambda value: ape((b"Key", value))),
+        ),
+        max_size=4,
+    ),
+    sizes=st.lists(st.integers(100, 5000), min_size=1, max_size=20),
+    seed=st.integers(0, 9),
+)
+def test_what_arrives_is_what_a_file_holds(
+    audio: bytes, leading: list[str], inside: bytes, trailing: list[bytes], sizes: list[int], seed: int
+) -> None:
+    noise = random.Random(seed).randbytes(2100 + 1000 * seed)
+    file = b"".join(LEADING[name] for name in leading if "APE" not in name)
+    file += audio + noise + inside + noise + b"".join(trailing)
+    start, end = audio_span(io.BytesIO(file))
+    assert arrived(file, cycle(sizes)) == file[start:end]
+
+
+def test_audio_arrives_before_there_is_more_of_it() -> None:
+    """Of every 4 kB, all but the last 2 kB are given on at once."""
+    sent = [MP3 + bytes(4096 - len(MP3)), bytes(4096), bytes(4096)]
+    waiting = iter(sent)
+    arriving = ArrivingBytes(lambda most: next(waiting))
+    arriving.skip_tags()
+    for count in (2048, 4096, 4096):
+        assert len(arriving.read(1 << 20)) == count
+
+
+@pytest.mark.parametrize("size", [1000, 20_000_000, 1 << 31])
+def test_a_tag_that_claims_more_than_comes_is_audio(size: int) -> None:
+    header = b"APETAGEX\xd0\7\0\0" + size.to_bytes(4, "little") + b"\1\0\0\0" + b"\0\0\0\xa0" + bytes(8)
+    file = MP3 + bytes(5000) + header + bytes(5000)
+    assert arrived(file, repeat(4096)) == file
+
+
+def test_ctrl_c_ends_what_arrives() -> None:
+    def receive(most: int) -> bytes:
+        if left:
+            return left.pop()
+        raise KeyboardInterrupt
+
+    left = [MP3 + bytes(4096)]
+    arriving = ArrivingBytes(receive)
+    arriving.skip_tags()
+    assert b"".join(iter(lambda: arriving.read(4096), b"")) == MP3 + bytes(4096)
+    assert arriving.is_stopped
+
+
+def test_nothing_arrives() -> None:
+    assert arrived(b"", repeat(4096)) == b""
