@@ -53,15 +53,16 @@ _ONSET_FLOOR_DB: Final = -40.0
 _BRIGHT_HZ: Final = 1500.0
 _ROLLOFF: Final = 0.85
 _LEVEL_FLOOR_DB: Final = -80.0
+_N_BINS: Final = N_FFT // 2 + 1
 _BRIGHT_BIN: Final = int(np.ceil(_BRIGHT_HZ * N_FFT / SAMPLE_RATE))
 _BINS_PER_GROUP: Final = 32
 _GROUPED_BINS: Final = N_FFT // 2
 """All but the last, which stands alone."""
 
-# Columns of the row per spectrum that frames are the means of.
-_SUB_BANDS: Final = slice(4, 4 + _N_SUB_BANDS)
-_UP_TO_CHROMA: Final = slice(_SUB_BANDS.stop, _SUB_BANDS.stop + 2 * N_MFCC + _N_ONSETS + 12)
-_PITCH: Final = slice(_UP_TO_CHROMA.stop, _UP_TO_CHROMA.stop + PITCH_BINS.stop - PITCH_BINS.start)
+# Columns of the row per frame that sums over its spectra: shape, then the rest up to chroma; and whole spectra.
+_UP_TO_CHROMA: Final = slice(4, 4 + 2 * N_MFCC + _N_ONSETS + 12)
+_POWER: Final = slice(_UP_TO_CHROMA.stop, _UP_TO_CHROMA.stop + _N_BINS)
+_PITCH: Final = slice(_POWER.stop, _POWER.stop + PITCH_BINS.stop - PITCH_BINS.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class _Filterbanks:
     """[128] of 1/128: a product is the cheaper mean."""
     ones: FloatArray
     """[140], as many as there are bins below the brightness's 1,500 Hz: a product is the cheaper sum."""
+    running_sum: FloatArray
+    """[32, 32], ones on and above the diagonal: a product is the cheaper running sum of 32 values."""
     onset_means: FloatArray
     """[128, 5]: the mean over all mel bands, and over those of each onset band."""
     chroma: FloatArray
@@ -134,6 +137,7 @@ def _filterbanks() -> _Filterbanks:
         sub_bands_end=int(sub_bands[-1]),
         mean=np.full(_N_MELS, 1 / _N_MELS, np.float32),
         ones=np.ones(_BRIGHT_BIN, np.float32),
+        running_sum=np.triu(np.ones((_BINS_PER_GROUP, _BINS_PER_GROUP), np.float32)),
         onset_means=onset_means,
         chroma=np.ascontiguousarray(chroma.T),
     )
@@ -232,12 +236,14 @@ class _LevelFrames:
 
     @staticmethod
     def _columns(frames: FloatArray) -> FloatArray:
-        rms = np.sqrt(np.einsum("ts,ts->t", frames, frames) / np.float32(FRAME_SAMPLES))
+        rms = np.sqrt(np.array([frame @ frame for frame in frames]) / np.float32(FRAME_SAMPLES))
         peak = np.maximum(frames.max(axis=1), -frames.min(axis=1))
         level = np.maximum(2 * to_db(rms), np.float32(_LEVEL_FLOOR_DB))
         crest = np.maximum(2 * to_db(peak), np.float32(_LEVEL_FLOOR_DB)) - level
         negative = frames < -_AMIN
-        crossings = np.count_nonzero(negative[:, 1:] != negative[:, :-1], axis=1) / FRAME_SAMPLES
+        crossed = negative[:, 1:] != negative[:, :-1]
+        # Row by row, since along an axis NumPy would turn each into an integer of 8 bytes first.
+        crossings = np.array([np.count_nonzero(row) for row in crossed]) / FRAME_SAMPLES
         return np.stack((rms, level, crest, crossings), axis=1).astype(np.float32)
 
 
@@ -247,7 +253,10 @@ class _SpectralFrames:
     def __init__(self) -> None:
         self._banks = _filterbanks()
         self._window = _hann()
+        # Kept from one block to the next: memory that is given back comes again as pages that must be cleared.
         self._windowed = np.empty((_SPECTRA_AT_ONCE, N_FFT), np.float32)
+        self._magnitude = np.empty((_SPECTRA_AT_ONCE, _N_BINS), np.float32)
+        self._power = np.empty((_SPECTRA_AT_ONCE, _N_BINS), np.float32)
         self._blocks: list[FloatArray] = []
         self._size = 0
         """Samples in `_blocks`."""
@@ -256,8 +265,10 @@ class _SpectralFrames:
         """[1, 128] audible levels of the last spectrum."""
         self._mfcc_before: FloatArray | None = None
         """[4, 14] of the last spectra."""
-        self._averaged: list[FloatArray] = []
-        """What frames are the means of, a row a spectrum."""
+        self._sums: list[FloatArray] = []
+        """Over the spectra of each frame that is complete."""
+        self._open_sums = np.zeros((1, _PITCH.stop), np.float32)
+        """Over those so far of the frame behind these."""
         self._hops: list[FloatArray] = []
         """What is kept for each spectrum, [H, 70]."""
         self._measured = 0
@@ -297,16 +308,13 @@ class _SpectralFrames:
         stop = self._complete() if frames is None else self._taken + frames
         edges = np.array([first_hop(frame) for frame in range(self._taken, stop + 1)])
         first, count = int(edges[0]), int(edges[-1] - edges[0])
-        averaged, self._averaged = _split(self._averaged, count, _PITCH.stop)
         hops, self._hops = _split(self._hops, count, HOP_COLUMNS)
-        self._taken = stop
-        if count == 0:
-            return self._columns(averaged), hops
-        if first == 0:
+        if count and first == 0:
             hops[:_SETTLING] = hops[_SETTLING : first_hop(1)].mean(axis=0)
-        starts = np.maximum(edges, _SETTLING) - first
-        sums = np.add.reduceat(averaged, starts[:-1], axis=0)
-        return self._columns(sums / np.diff(starts).astype(np.float32)[:, None]), hops
+        sums = np.concatenate((*self._sums, self._open_sums))[: stop - self._taken]
+        self._sums = []
+        self._taken = stop
+        return self._columns(sums / np.diff(np.maximum(edges, _SETTLING)).astype(np.float32)[:, None]), hops
 
     def _transform(self, *, multiple_of: int) -> None:
         """Measure the spectra that the samples at hand complete, 64 at a time."""
@@ -321,11 +329,10 @@ class _SpectralFrames:
         self._size = self._blocks[0].size
 
     def _measure(self, segments: FloatArray) -> None:
-        windowed = np.multiply(segments, self._window, out=self._windowed[: len(segments)])
-        parts = scipy.fft.rfft(windowed, axis=1).view(np.float32)
-        np.square(parts, out=parts)
-        power = parts[:, ::2] + parts[:, 1::2]
-        magnitude = np.sqrt(power[:, :_GROUPED_BINS])
+        count = len(segments)
+        windowed = np.multiply(segments, self._window, out=self._windowed[:count])
+        magnitude = np.abs(scipy.fft.rfft(windowed, axis=1), out=self._magnitude[:count])
+        power = np.square(magnitude, out=self._power[:count])
         mel = np.concatenate([power[:, bins] @ weights for bins, weights in self._banks.mel], axis=1)
         mel_db = to_db(mel)
         mfcc = mel_db @ self._banks.dct
@@ -333,40 +340,49 @@ class _SpectralFrames:
         flatness = np.exp((mel_db @ self._banks.mean) / _DB) / mel_mean
         onsets = self._onset_strengths(mel_db)
         chroma = power @ self._banks.chroma
-        averaged = np.concatenate(
+        rows = np.concatenate(
             (
-                self._shape(magnitude, np.sqrt(power[:, _GROUPED_BINS])),
+                self._shape(magnitude),
                 flatness[:, None],
-                np.add.reduceat(power[:, : self._banks.sub_bands_end], self._banks.sub_bands, axis=1),
                 mfcc,
                 self._mfcc_changes(mfcc),
                 onsets,
                 chroma / np.maximum(chroma.max(axis=1, keepdims=True), np.float32(_AMIN)),
-                magnitude[:, PITCH_BINS],
             ),
             axis=1,
         )
+        self._add_to_frames(rows, power, magnitude[:, PITCH_BINS])
         loudness = np.maximum(to_db(mel_mean), np.float32(_ONSET_FLOOR_DB))
-        self._averaged.append(averaged)
         self._hops.append(np.column_stack((onsets, loudness, mel[:, ::2] + mel[:, 1::2])))
-        self._measured += len(averaged)
 
-    def _shape(self, magnitude: FloatArray, highest: FloatArray) -> FloatArray:
-        """[H, 3]: centroid, roll-off and brightness, of all bins but the last [H, 1024] and the last [H]."""
+    def _add_to_frames(self, *parts: FloatArray) -> None:
+        """Add the next spectra's values, each [H, columns], to the sums of the frames that hold them."""
+        first_open = self._complete()
+        hops = np.arange(self._measured, self._measured + len(parts[0]))
+        self._measured += hops.size
+        frames = np.arange(first_open, self._complete() + 1)
+        belongs = (hops * HOP_LENGTH // FRAME_SAMPLES == frames[:, None]) & (hops >= _SETTLING)
+        sums = np.concatenate([belongs.astype(np.float32) @ part for part in parts], axis=1)
+        sums[0] += self._open_sums[0]
+        self._sums.append(sums[:-1])
+        self._open_sums = sums[-1:]
+
+    def _shape(self, magnitude: FloatArray) -> FloatArray:
+        """[H, 3]: centroid, roll-off and brightness of magnitudes [H, 1025]."""
         frequencies = self._banks.frequencies
-        grouped = magnitude.reshape(len(magnitude), -1, _BINS_PER_GROUP)
-        sums = np.cumsum(grouped @ self._banks.ones[:_BINS_PER_GROUP], axis=1)
-        total = sums[:, -1] + highest
+        grouped = magnitude[:, :_GROUPED_BINS].reshape(len(magnitude), -1, _BINS_PER_GROUP)
+        sums = (grouped @ self._banks.ones[:_BINS_PER_GROUP]) @ self._banks.running_sum
+        total = sums[:, -1] + magnitude[:, _GROUPED_BINS]
         # The group of bins in which the sum passes 85 %, then the bin in it: a fifth of the cost of summing all.
         threshold = np.float32(_ROLLOFF) * total
         group = np.count_nonzero(sums[:, :-1] < threshold[:, None], axis=1)
         rows = np.arange(len(magnitude))
         below = np.where(group > 0, sums[rows, group - 1], np.float32(0))
-        within = below[:, None] + np.cumsum(grouped[rows, group], axis=1)
+        within = below[:, None] + grouped[rows, group] @ self._banks.running_sum
         rolloff = frequencies[group * _BINS_PER_GROUP + np.count_nonzero(within < threshold[:, None], axis=1)]
         total = np.maximum(total, np.float32(_AMIN))
         brightness = 1 - (magnitude[:, :_BRIGHT_BIN] @ self._banks.ones) / total
-        centroid = (magnitude @ frequencies[:-1] + highest * frequencies[-1]) / total
+        centroid = (magnitude @ frequencies) / total
         return np.stack((centroid, rolloff, np.where(total > _AMIN, brightness, 0)), axis=1)
 
     def _onset_strengths(self, mel_db: FloatArray) -> FloatArray:
@@ -384,10 +400,11 @@ class _SpectralFrames:
 
     def _columns(self, means: FloatArray) -> FloatArray:
         """Of the means over each frame's spectra, in the order of `spec.FRAME_COLUMNS`."""
+        power = means[:, _POWER][:, : self._banks.sub_bands_end]
         return np.concatenate(
             (
                 means[:, :4],
-                to_db(means[:, _SUB_BANDS]),
+                to_db(np.add.reduceat(power, self._banks.sub_bands, axis=1)),
                 means[:, _UP_TO_CHROMA],
                 pitch_columns(means[:, _PITCH]),
             ),

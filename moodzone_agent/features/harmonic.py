@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from moodzone_agent.features.order import median_of_five
 from moodzone_agent.features.spec import HARMONIC_BANDS
 
 FloatArray = NDArray[np.float32]
@@ -24,26 +25,11 @@ def harmonic_shares(mel: FloatArray) -> FloatArray:
     """
     spans = mel.shape[1] // _HOPS
     power = mel[:, : spans * _HOPS].reshape(len(mel), spans, _HOPS, mel.shape[2]).mean(axis=2)
-    magnitude = np.sqrt(power)
-    harmonic, percussive = (_median_of_five(magnitude, axis) ** 2 for axis in (1, 2))
-    both = harmonic + percussive
-    share = np.divide(harmonic, both, out=np.zeros_like(both), where=both > 0)
-    in_bands = (len(mel), spans, HARMONIC_BANDS, -1)
-    sustained = (share * power).reshape(in_bands).sum(axis=(1, 3))
-    total = power.reshape(in_bands).sum(axis=(1, 3))
+    # The square of a median is the median of squares.
+    harmonic, percussive = (median_of_five(power, axis) for axis in (1, 2))
+    both = np.add(harmonic, percussive, out=percussive)
+    share = np.divide(harmonic, both, out=harmonic, where=both > 0)  # where it isn't, harmonic is 0 as well
+    in_bands = (len(mel), HARMONIC_BANDS, -1)
+    sustained = np.multiply(share, power, out=share).sum(axis=1).reshape(in_bands).sum(axis=2)
+    total = power.sum(axis=1).reshape(in_bands).sum(axis=2)
     return np.asarray(np.divide(sustained, total, out=np.zeros_like(total), where=total > 0))
-
-
-def _median_of_five(values: FloatArray, axis: int) -> FloatArray:
-    """The running median over five places of an axis; its ends are repeated.
-
-    By minima and maxima, ten passes over the array: sorting takes ten times as long.
-    """
-    width = [(2, 2) if dimension == axis else (0, 0) for dimension in range(values.ndim)]
-    padded = np.pad(values, width, mode="edge") if values.shape[axis] else np.pad(values, width)
-    a, b, c, d, e = (
-        np.take(padded, range(first, first + values.shape[axis]), axis=axis) for first in range(5)
-    )
-    lower = np.maximum(np.minimum(a, b), np.minimum(c, d))
-    upper = np.minimum(np.maximum(a, b), np.maximum(c, d))
-    return np.asarray(np.maximum(np.minimum(e, lower), np.minimum(np.maximum(e, lower), upper)))

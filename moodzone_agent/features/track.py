@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from moodzone_agent.features.drops import Drop, find_drops
 from moodzone_agent.features.frames import HOP_COLUMNS, FrameAccumulator, FrameTable, first_hop
 from moodzone_agent.features.harmonic import harmonic_shares
+from moodzone_agent.features.order import quantiles
 from moodzone_agent.features.rhythm import loudness_features, rhythm_features
 from moodzone_agent.features.spec import (
     FEATURE_NAMES,
@@ -207,12 +208,12 @@ def _drop_figures(drops: tuple[Drop, ...]) -> tuple[float, float, float, float]:
 
 def _statistics(columns: FloatArray) -> FloatArray:
     """[N, S] of columns [N, T, C], in the order of `spec.STATISTICS`."""
-    values = columns.astype(np.float64)
-    low, high = np.quantile(values, (0.1, 0.9), axis=1)
-    changes = np.abs(np.diff(values, axis=1))
-    delta = changes.mean(axis=1) if changes.shape[1] else np.zeros_like(low)
-    figures = {"mean": values.mean(axis=1), "p10": low, "p90": high, "delta": delta}
+    values = np.ascontiguousarray(columns.transpose(0, 2, 1))
+    low, high = quantiles(values, 0.1, 0.9)
+    changes = np.abs(np.diff(values))
+    delta = changes.mean(axis=2) if changes.shape[2] else np.zeros_like(low)
+    figures = {"mean": values.mean(axis=2), "p10": low, "p90": high, "delta": delta}
     chosen = [
         figures[statistic][:, _COLUMN[column]] for pairs in STATISTICS.values() for column, statistic in pairs
     ]
-    return np.stack(chosen, axis=1).astype(np.float32)
+    return np.stack(chosen, axis=1)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from moodzone_agent.audio.decode import SAMPLE_RATE
 from moodzone_agent.features.frames import FrameAccumulator, FrameTable
-from moodzone_agent.features.harmonic import _median_of_five, harmonic_shares
+from moodzone_agent.features.harmonic import harmonic_shares
+from moodzone_agent.features.order import median_of_five, quantiles
 from moodzone_agent.features.rhythm import HOPS_PER_SECOND, loudness_features, rhythm_features
 from moodzone_agent.features.spec import FAMILIES
 
@@ -81,7 +82,7 @@ def test_the_running_median_is_scipys(axis: int, length: int) -> None:
     size = [1, 1, 1]
     size[axis] = 5
     expected = scipy.ndimage.median_filter(values, size=tuple(size), mode="nearest")
-    np.testing.assert_array_equal(_median_of_five(values, axis), expected)
+    np.testing.assert_array_equal(median_of_five(values, axis), expected)
 
 
 def table_of(samples: NDArray[np.float64]) -> FrameTable:
@@ -100,3 +101,10 @@ def test_a_tone_is_sustained_and_clicks_are_struck() -> None:
     assert np.mean(sustained) > 0.8
     assert np.mean(struck) < 0.2
     assert not harmonic_shares(np.zeros((1, 430, 64), np.float32)).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 19, 430])
+def test_quantiles_are_numpys(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=(3, 5, count)).astype(np.float32)
+    for share, found in zip((0.05, 0.5, 0.95), quantiles(values, 0.05, 0.5, 0.95), strict=True):
+        np.testing.assert_allclose(found, np.quantile(values, share, axis=2), rtol=1e-5, atol=1e-6)
