@@ -37,9 +37,12 @@ _SETTLING: Final = 4
 """Spectra at the start of a stream that no mean counts: 0.09 s of mirrored signal and of the codec coming in."""
 _SPECTRA_AT_ONCE: Final = 64
 """Small enough to stay in the processor's cache, enough that the calls cost little."""
+_PIECE: Final = 2 * _SPECTRA_AT_ONCE * HOP_LENGTH
+"""Samples that are measured at once."""
+_SAMPLES_KEPT: Final = 8 * _PIECE
+"""24 s. Decoding and measuring push each other out of the processor's caches, so they seldom take turns."""
 _CHANGE_HOPS: Final = 4
 """Spectra between which the change of timbre is measured: 93 ms, so that their windows share few samples."""
-_LEVELS_AT_ONCE: Final = 8
 _N_MELS: Final = 128
 _MELS_AT_ONCE: Final = 16
 _N_ONSETS: Final = len(ONSET_BAND_EDGES)
@@ -180,11 +183,20 @@ class FrameAccumulator:
     def __init__(self) -> None:
         self._levels = _LevelFrames()
         self._spectra = _SpectralFrames()
+        self._samples = np.empty(_SAMPLES_KEPT, np.float32)
+        self._size = 0
+        """Samples that are waiting to be measured."""
 
     def push(self, block: FloatArray) -> None:
         """Take the next samples, [n] float32 at 22,050 Hz, of any number."""
-        self._levels.push(block)
-        self._spectra.push(block)
+        while block.size:
+            room = self._samples[self._size :]
+            part = block[: room.size]
+            room[: part.size] = part
+            self._size += part.size
+            block = block[part.size :]
+            if self._size == _SAMPLES_KEPT:
+                self._measure()
 
     @property
     def waiting(self) -> int:
@@ -193,43 +205,44 @@ class FrameAccumulator:
 
     def take(self) -> FrameTable:
         """The frames completed since they were last taken, and the onset strengths of their spectra."""
+        self._measure()
         columns, hops = self._spectra.take()
         return FrameTable(np.concatenate((self._levels.take(len(columns)), columns), axis=1), hops)
 
     def finish(self) -> FrameTable:
         """The frames not yet taken, of all samples pushed; the accumulator must not be used afterwards."""
+        self._measure()
         self._spectra.finish()
         levels = self._levels.take(None)
         columns, hops = self._spectra.take(len(levels))
         return FrameTable(np.concatenate((levels, columns), axis=1), hops)
+
+    def _measure(self) -> None:
+        for first in range(0, self._size, _PIECE):
+            piece = self._samples[first : min(first + _PIECE, self._size)]
+            self._levels.push(piece)
+            self._spectra.push(piece)
+        self._size = 0
 
 
 class _LevelFrames:
     """The columns that come from the samples themselves: rms, level, crest, zero_crossing_rate."""
 
     def __init__(self) -> None:
-        self._blocks: list[FloatArray] = [np.empty(0, np.float32)]
-        self._size = 0
-        """Samples in `_blocks`."""
+        self._rest = np.empty(0, np.float32)
+        """Samples behind the last full frame."""
         self._rows: list[FloatArray] = []
 
-    def push(self, block: FloatArray) -> None:
-        self._blocks.append(block)
-        self._size += block.size
-        if self._size >= _LEVELS_AT_ONCE * FRAME_SAMPLES:
-            self._measure()
-
-    def _measure(self) -> None:
-        samples = np.concatenate(self._blocks)
+    def push(self, samples: FloatArray) -> None:
+        samples = np.concatenate((self._rest, samples))
         count = samples.size // FRAME_SAMPLES
+        frames = samples[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES)
         if count:
-            self._rows.append(self._columns(samples[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES)))
-        self._blocks = [samples[count * FRAME_SAMPLES :].copy()]
-        self._size = self._blocks[0].size
+            self._rows.append(self._columns(frames))
+        self._rest = samples[count * FRAME_SAMPLES :].copy()
 
     def take(self, count: int | None) -> FloatArray:
         """The next rows, [count, 4]; all for None."""
-        self._measure()
         rows = np.concatenate((np.empty((0, 4), np.float32), *self._rows))
         self._rows = [] if count is None else [rows[count:]]
         return rows[:count]
@@ -257,9 +270,8 @@ class _SpectralFrames:
         self._windowed = np.empty((_SPECTRA_AT_ONCE, N_FFT), np.float32)
         self._magnitude = np.empty((_SPECTRA_AT_ONCE, _N_BINS), np.float32)
         self._power = np.empty((_SPECTRA_AT_ONCE, _N_BINS), np.float32)
-        self._blocks: list[FloatArray] = []
-        self._size = 0
-        """Samples in `_blocks`."""
+        self._rest = np.empty(0, np.float32)
+        """Samples from the start of the next spectrum."""
         self._started = False
         self._mel_before: FloatArray | None = None
         """[1, 128] audible levels of the last spectrum."""
@@ -276,15 +288,12 @@ class _SpectralFrames:
         self._taken = 0
         """Frames."""
 
-    def push(self, block: FloatArray) -> None:
-        self._blocks.append(block)
-        self._size += block.size
-        if not self._started and self._size > _PADDING:
-            samples = np.concatenate(self._blocks)
-            self._blocks = [samples[_PADDING:0:-1], samples]
-            self._size += _PADDING
+    def push(self, samples: FloatArray) -> None:
+        self._rest = np.concatenate((self._rest, samples))
+        if not self._started and self._rest.size > _PADDING:
+            self._rest = np.concatenate((self._rest[_PADDING:0:-1], self._rest))
             self._started = True
-        if self._started and self._size >= N_FFT + (_SPECTRA_AT_ONCE - 1) * HOP_LENGTH:
+        if self._started:
             self._transform(multiple_of=_SPECTRA_AT_ONCE)
 
     @property
@@ -298,8 +307,7 @@ class _SpectralFrames:
     def finish(self) -> None:
         """Mirror the end of the signal, and measure all that is left."""
         if self._started:
-            samples = np.concatenate(self._blocks)
-            self._blocks = [samples, samples[-2 : -_PADDING - 2 : -1]]
+            self._rest = np.concatenate((self._rest, self._rest[-2 : -_PADDING - 2 : -1]))
 
     def take(self, frames: int | None = None) -> tuple[FloatArray, FloatArray]:
         """The frames completed since the last call, or so many: columns [T, C] and `FrameTable.hops`."""
@@ -318,15 +326,14 @@ class _SpectralFrames:
 
     def _transform(self, *, multiple_of: int) -> None:
         """Measure the spectra that the samples at hand complete, 64 at a time."""
-        samples = np.concatenate(self._blocks)
+        samples = self._rest
         available = max(0, (samples.size - N_FFT) // HOP_LENGTH + 1)
         available -= available % multiple_of
         if available:
             segments = sliding_window_view(samples, N_FFT)[::HOP_LENGTH]
             for start in range(0, available, _SPECTRA_AT_ONCE):
                 self._measure(segments[start : min(start + _SPECTRA_AT_ONCE, available)])
-        self._blocks = [samples[available * HOP_LENGTH :].copy()]
-        self._size = self._blocks[0].size
+        self._rest = samples[available * HOP_LENGTH :].copy()
 
     def _measure(self, segments: FloatArray) -> None:
         count = len(segments)
