@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.errors import AudioError, FileChangedError
 from moodzone_agent.features.spec import FEATURES_VERSION, FRAME_SECONDS, NAMED_FEATURES
 from moodzone_agent.features.track import TrackAccumulator

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.classify.pool import pool
 from moodzone_agent.classify.session import WindowEstimates, ZoneModel
 from moodzone_agent.errors import AudioError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.features.spec import N_FFT
 
 FILTERBANKS = Path(__file__).resolve().parents[1] / "moodzone_agent" / "features" / "filterbanks.npz"

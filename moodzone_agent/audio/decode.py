@@ -25,11 +25,9 @@ from moodzone_agent.audio.container import (
     states_length,
 )
 from moodzone_agent.audio.identity import AudioHasher
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.audio.span import AudioBytes, audio_span
 from moodzone_agent.errors import AudioError
-
-SAMPLE_RATE: Final = 22_050
-"""Hertz of the analysis signal."""
 
 _RATES: Final = range(1_000, 768_001)
 """Hertz that music comes in; a damaged header may state others, and blocks of a second must stay small."""

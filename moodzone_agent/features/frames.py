@@ -19,7 +19,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.features.pitch import PITCH_BINS, pitch_columns
 from moodzone_agent.features.spec import (
     FRAME_SAMPLES,

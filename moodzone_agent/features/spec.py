@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 
 FEATURES_VERSION: Final = 2
 

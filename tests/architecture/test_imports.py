@@ -70,3 +70,14 @@ def test_the_agents_modules_load_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_a_scan_starts_its_workers_without_what_only_they_need() -> None:
+    code = (
+        "import sys, moodzone_agent.cli, moodzone_agent.console, moodzone_agent.pipeline\n"
+        "print(sorted(set(sys.modules) & {'av', 'onnxruntime', 'scipy', 'soxr'}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

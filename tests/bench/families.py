@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features import frames, track
 from tests.bench.machine import describe

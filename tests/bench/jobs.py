@@ -46,7 +46,8 @@ def identity(path: Path) -> float:
 
 def signal(path: Path) -> float:
     """Hash, decode, downmix and resample."""
-    from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+    from moodzone_agent.audio.decode import AudioReader
+    from moodzone_agent.audio.rate import SAMPLE_RATE
 
     with AudioReader(path) as reader:
         return float(sum(block.size for block in reader.blocks()) / SAMPLE_RATE)
@@ -70,7 +71,7 @@ def _blocks(path: Path) -> list[Any]:
 
 def features(blocks: list[Any]) -> float:
     """Frames, windows, features, tempo and drops of the analysis signal in memory."""
-    from moodzone_agent.audio.decode import SAMPLE_RATE
+    from moodzone_agent.audio.rate import SAMPLE_RATE
     from moodzone_agent.features.track import TrackAccumulator
 
     accumulator = TrackAccumulator()

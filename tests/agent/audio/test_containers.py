@@ -9,7 +9,8 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.demo.music import compose, render

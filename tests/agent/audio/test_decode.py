@@ -15,7 +15,8 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.errors import AudioError
 from tests.audio_files import write_tone

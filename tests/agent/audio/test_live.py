@@ -20,8 +20,9 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.audio.live import LiveReader, RawFormat
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.errors import AudioError
 from tests.agent.audio.foreign_tags import LEADING, PICTURE, TRAILING
 from tests.audio_files import SUFFIXES, write_tone

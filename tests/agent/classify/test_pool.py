@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.pool import pool, ribbon
 from moodzone_agent.classify.session import WindowEstimates, ZoneModel

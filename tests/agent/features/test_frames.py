@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE, AudioReader
+from moodzone_agent.audio.decode import AudioReader
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features.frames import FrameAccumulator, FrameTable, _filterbanks
 from moodzone_agent.features.spec import FRAME_COLUMNS, FRAME_SAMPLES, HOP_LENGTH, N_FFT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
 from moodzone_agent.features.track import TrackAccumulator
 

@@ -8,7 +8,7 @@ import scipy.ndimage
 import scipy.stats
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.features.frames import FrameAccumulator, FrameTable
 from moodzone_agent.features.harmonic import harmonic_shares
 from moodzone_agent.features.order import median_of_five, quantiles

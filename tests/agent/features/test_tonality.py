@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.features.frames import FrameAccumulator
 from moodzone_agent.features.spec import CHORDS, FRAME_COLUMNS, PITCH_CLASSES
 from moodzone_agent.features.tonality import tonal_features

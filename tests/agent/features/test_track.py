@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from moodzone_agent.audio.decode import SAMPLE_RATE
+from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.demo.music import Style, compose, render
 from moodzone_agent.features.frames import FrameAccumulator, FrameTable
 from moodzone_agent.features.spec import (
