@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.errors import AudioError, FileChangedError
@@ -51,7 +49,7 @@ def analyse(reader: AudioReader) -> Analysis:
     for block in reader.blocks():
         accumulator.push(block)
         samples += block.size
-        peak = max(peak, float(np.abs(block).max()))
+        peak = max(peak, float(block.max()), -float(block.min()))
     duration = samples / SAMPLE_RATE
     features = accumulator.result()
     if features is None:

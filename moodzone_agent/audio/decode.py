@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial, reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, NamedTuple, Self, cast
@@ -13,6 +12,7 @@ import av
 import av.error
 import numpy as np
 import soxr
+from av.audio.plane import AudioPlane
 from av.container import InputContainer
 from numpy.typing import NDArray
 
@@ -326,28 +326,30 @@ def _downmix(frames: list[av.AudioFrame], kind: _Kind) -> NDArray[np.float32]:
     """Mean of the channels, full scale at 1."""
     name, scale = _SAMPLE_FORMATS[kind.format.removesuffix("p")]
     dtype = np.dtype(name)
+    weights = np.full(kind.channels, scale / kind.channels, np.float32)
     planes = [frame.planes for frame in frames]
     if kind.format.endswith("p"):
         # PyAV lists further planes where there are more than 8 channels, read from beyond the end of FFmpeg's list.
         parts = [frame_planes[channel] for channel in range(kind.channels) for frame_planes in planes]
         sizes = [frame.samples * dtype.itemsize for frame in frames] * kind.channels
-        channels = np.frombuffer(_joined(parts, sizes), dtype).reshape(kind.channels, -1)
+        mixed = weights @ _joined(parts, sizes, dtype).reshape(kind.channels, -1)
     else:
         parts = [frame_planes[0] for frame_planes in planes]
         sizes = [frame.samples * dtype.itemsize * kind.channels for frame in frames]
-        channels = np.frombuffer(_joined(parts, sizes), dtype).reshape(-1, kind.channels).T
-    mixed = reduce(partial(np.add, dtype=np.float32), channels)
+        mixed = _joined(parts, sizes, dtype).reshape(-1, kind.channels) @ weights
     if dtype.kind == "u":
-        mixed = np.subtract(mixed, 128 * kind.channels, dtype=np.float32)
-    return np.asarray(np.multiply(mixed, scale / kind.channels, dtype=np.float32))
+        mixed -= 1  # silence is in the middle
+    return np.asarray(mixed)
 
 
-def _joined(planes: Sequence[Any], sizes: Sequence[int]) -> bytes:
-    """The first bytes of each plane, so many; what FFmpeg may have allotted beyond holds nothing."""
-    joined = b"".join(planes)  # a third of the cost of an array for each
-    if len(joined) == sum(sizes):
-        return joined
-    return b"".join(memoryview(plane)[:size] for plane, size in zip(planes, sizes, strict=True))
+def _joined(planes: Sequence[AudioPlane], sizes: Sequence[int], dtype: np.dtype[Any]) -> NDArray[np.float32]:
+    """Samples of so many bytes of each plane; behind them may be room that FFmpeg had no use for."""
+    data = b""
+    if planes[-1].buffer_size == sizes[-1]:  # mostly so; a view of each would double the cost
+        data = b"".join(planes)
+    if len(data) != sum(sizes):
+        data = b"".join(memoryview(plane)[:size] for plane, size in zip(planes, sizes, strict=True))
+    return np.frombuffer(data, dtype).astype(np.float32, copy=False)
 
 
 class Resampler:
