@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 import av
@@ -57,7 +60,15 @@ class LiveReader:
     """
 
     def __init__(self, descriptor: int, raw: RawFormat | None = None) -> None:
-        self._source = source = ArrivingBytes(partial(os.read, descriptor))
+        self._receiver = _Receiver(descriptor)
+        try:
+            self._open(raw)
+        except BaseException:
+            self._receiver.close()
+            raise
+
+    def _open(self, raw: RawFormat | None) -> None:
+        self._source = source = ArrivingBytes(self._receiver.read)
         options = {"format_whitelist": FORMATS}
         if raw is None:
             head = source.skip_tags()
@@ -88,6 +99,7 @@ class LiveReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._container.close()
+        self._receiver.close()
 
     @property
     def is_stopped(self) -> bool:
@@ -121,3 +133,40 @@ class LiveReader:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
             return  # the sender stopped in the middle; what came counts
+
+
+class _Receiver:
+    """Reads from a descriptor until Ctrl-C.
+
+    From here to `close`, Ctrl-C raises nothing where it strikes: FFmpeg calls for bytes, and an exception would be lost
+    on its way through it. The next or the waiting `read` raises instead. Not on Windows, where pipes can't be waited
+    for together, nor outside the main thread.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._before: signal._HANDLER = None
+        self._stopped = self._stop = -1
+        if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+            self._stopped, self._stop = os.pipe()
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end. Raises KeyboardInterrupt once Ctrl-C was pressed."""
+        if self._stopped >= 0:
+            ready, _, _ = select.select((self._descriptor, self._stopped), (), ())
+            if self._stopped in ready:
+                raise KeyboardInterrupt
+        return os.read(self._descriptor, size)
+
+    def close(self) -> None:
+        """Have Ctrl-C do again what it did before."""
+        if self._stopped >= 0:
+            signal.signal(signal.SIGINT, self._before)
+            os.close(self._stopped)
+            os.close(self._stop)
+            self._stopped = -1
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        os.write(self._stop, b"c")
