@@ -18,7 +18,7 @@ from typing import Final
 
 from exporters.tags.edit import TagField, read_state
 from moodzone_agent.audio.container import HEAD_BYTES, sniff
-from moodzone_agent.classify.pool import pool, ribbon
+from moodzone_agent.classify.pool import ribbon
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import FileChangedError, TagError
 from moodzone_agent.features.spec import FEATURES_VERSION
@@ -129,7 +129,7 @@ def rate_stored(library: Library, model: ZoneModel) -> int:
 
 def _rate(library: Library, model: ZoneModel, analysis: Analysis) -> None:
     windows = model.rate(analysis.windows)
-    estimate = pool(windows, sure_from=model.bundle.sure_from, model=model.model_id)
+    estimate = model.estimate(analysis.windows, windows)
     library.put_estimate(analysis.audio_id, estimate, ribbon(windows, analysis.duration))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moodzone_agent.audio.rate import SAMPLE_RATE
-from moodzone_agent.classify.pool import pool
-from moodzone_agent.classify.session import WindowEstimates, ZoneModel
+from moodzone_agent.classify.pool import WindowEstimates
+from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import AudioError
 from moodzone_agent.features.spec import FRAME_SAMPLES, FRAME_SECONDS, N_FFT, NAMED_FEATURES
 from moodzone_agent.features.track import TrackAccumulator, TrackFeatures
@@ -76,5 +76,5 @@ class _Rating:
         self._complete = WindowEstimates(
             rated.probabilities[:keep], rated.arousal[:keep], rated.valence[:keep]
         )
-        estimate = pool(rated, sure_from=self._model.bundle.sure_from, model=self._model.model_id)
+        estimate = self._model.estimate(features.windows, rated)
         return SoFar(seconds, estimate, float(features.track[_TEMPO]), final)

@@ -126,6 +126,18 @@ def filterbanks() -> None:
     sys.stdout.write(f"{FILTERBANKS}\n")
 
 
+@app.command()
+def tempo() -> None:
+    """Fit the weights by which the agent tells tempo anew, on music made up for it (two minutes)."""
+    from rich.console import Console
+
+    from trainer.tempo import TEMPO_WEIGHTS, examples, fit, write_weights
+
+    with _feature_progress(Console(stderr=True)) as progress:
+        write_weights(fit(examples(progress=progress)))
+    sys.stdout.write(f"{TEMPO_WEIGHTS}\n")
+
+
 @contextmanager
 def _feature_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
     """A bar on the console while features are extracted; gives what is to be told (done, of)."""

@@ -37,6 +37,20 @@ class Classification:
     recall: dict[str, float]
     yellow_purple_confusions: float
     """Share of songs taken for the opposite zone."""
+    accuracy_low: float
+    accuracy_high: float
+    """Between these the true accuracy lies with 95 % confidence (Wilson 1927)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Whether probabilities mean what they say."""
+
+    calibration_error: float
+    """Expected calibration error over ten bins of confidence (Naeini et al. 2015)."""
+    log_loss: float
+    coverage_at_80: float
+    """Share of the tracks, the most confident ones, that are right in 80 % of the cases."""
 
 
 def regression(truth: FloatArray, estimate: FloatArray) -> Regression:
@@ -56,6 +70,8 @@ def classification(truth: NDArray[np.intp], answer: NDArray[np.intp]) -> Classif
     from sklearn.metrics import f1_score
 
     ranks = range(len(ZONES))
+    accuracy = float(np.mean(truth == answer))
+    low, high = wilson(accuracy, len(truth))
     recall = {
         zone: float(np.mean(answer[truth == zone.rank] == zone.rank))
         if np.any(truth == zone.rank)
@@ -64,13 +80,40 @@ def classification(truth: NDArray[np.intp], answer: NDArray[np.intp]) -> Classif
     }
     return Classification(
         songs=len(truth),
-        accuracy=float(np.mean(truth == answer)),
+        accuracy=accuracy,
         majority=float(np.bincount(truth, minlength=len(ZONES)).max() / len(truth)),
         balanced_accuracy=float(np.nanmean(list(recall.values()))),
         macro_f1=float(f1_score(truth, answer, labels=list(ranks), average="macro", zero_division=0)),
         weighted_f1=float(f1_score(truth, answer, labels=list(ranks), average="weighted", zero_division=0)),
         recall={str(zone): value for zone, value in recall.items()},
         yellow_purple_confusions=float(np.mean(np.abs(truth - answer) == 2)),
+        accuracy_low=low,
+        accuracy_high=high,
+    )
+
+
+def wilson(share: float, count: int, *, deviations: float = 1.96) -> tuple[float, float]:
+    """The interval in which the share lies that so many draws gave, for a normal quantile (95 % by default)."""
+    centre = share + deviations**2 / (2 * count)
+    reach = deviations * np.sqrt(share * (1 - share) / count + deviations**2 / (4 * count**2))
+    total = 1 + deviations**2 / count
+    return float((centre - reach) / total), float((centre + reach) / total)
+
+
+def reliability(truth: NDArray[np.intp], probabilities: FloatArray, *, bins: int = 10) -> Reliability:
+    """Of zone ranks [N] and probabilities [N, 3]."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(float(right[place == bin_].mean() - confidence[place == bin_].mean())) * np.mean(place == bin_)
+        for bin_ in np.unique(place)
+    ]
+    chance = probabilities[np.arange(len(truth)), truth]
+    return Reliability(
+        calibration_error=float(sum(gaps)),
+        log_loss=float(-np.log(np.maximum(chance, 1e-9)).mean()),
+        coverage_at_80=sure_from(truth, probabilities, accuracy=0.8)[1],
     )
 
 

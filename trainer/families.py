@@ -44,27 +44,27 @@ def score_families(
     """
     _, data = deam_windows(load_deam(deam), jobs=jobs, say=say, progress=progress)
     data = data.only(np.flatnonzero([not in_lockbox(artist) for artist in data.artists]))
-    yield FamilyScore("", len(FEATURE_NAMES), *_r2(data, list(FEATURE_NAMES), repeats))
+    yield FamilyScore("", len(FEATURE_NAMES), *_r2(data, (), repeats))
     for family, names in FAMILIES.items():
         if family != "named":
-            kept = [name for name in FEATURE_NAMES if name not in names]
-            yield FamilyScore(family, len(names), *_r2(data, kept, repeats))
+            yield FamilyScore(family, len(names), *_r2(data, names, repeats))
 
 
-def _r2(data: TrainingData, names: Sequence[str], repeats: int) -> NDArray[np.float64]:
-    """Of arousal and valence, [2], with these features."""
-    columns = [FEATURE_NAMES.index(name) for name in names]
-    narrow = TrainingData(data.songs, data.windows[:, columns], data.song_of)
+def _r2(data: TrainingData, left_out: Sequence[str], repeats: int) -> NDArray[np.float64]:
+    """Of arousal and valence, [2], where some features are the same everywhere and so say nothing."""
+    windows = data.windows.copy()
+    windows[:, [FEATURE_NAMES.index(name) for name in left_out]] = 0
+    blind = TrainingData(data.songs, windows, data.song_of)
     scores = []
     for seed in range(repeats):
         held_out = np.empty_like(data.truth)
         for train, judge in artist_folds(data.artists, seed=seed):
-            held_out[judge] = _predict(narrow.only(train), narrow.only(judge))
+            held_out[judge] = _predict(blind.only(train), blind.only(judge))
         scores.append([regression(*pair).r2 for pair in zip(data.truth.T, held_out.T, strict=True)])
     return np.asarray(np.mean(scores, axis=0))
 
 
 def _predict(train: TrainingData, judge: TrainingData) -> NDArray[np.float64]:
-    scaler, machines = fit_kernel_machines(train.windows, train.truth[train.song_of], train.weights)
-    rows = scaler.transform(judge.windows.astype(np.float64))
+    scores, machines = fit_kernel_machines(train.windows, train.truth[train.song_of], train.weights)
+    rows = scores.transform(judge.windows)
     return judge.mean_by_song(np.stack([machine.predict(rows) for machine in machines], axis=1))

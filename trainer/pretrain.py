@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from moodzone_agent.classify.bundle import MANIFEST, SCHEMA, ZONE_MODEL
+from moodzone_agent.classify.pool import WindowEstimates, head_inputs
 from moodzone_agent.errors import DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
 from moodzone_agent.library.records import Analysis
@@ -27,6 +28,8 @@ from trainer.ensemble import TARGETS, AffectEnsemble, zone_probabilities
 from trainer.evaluate import classification, regression, rounded, sure_from
 from trainer.export_onnx import check_parity, to_onnx
 from trainer.extraction import extract
+from trainer.heads import TreesHead
+from trainer.strategies import save_base
 
 _MIN_SONGS: Final = 50
 _SURE_ACCURACY: Final = 0.80
@@ -77,9 +80,15 @@ class TrainingData:
         """An ensemble trained on these rows."""
         return AffectEnsemble.fit(self.windows, self.truth[self.song_of], self.weights, seed=seed)
 
-    def predict(self, model: AffectEnsemble) -> NDArray[np.float64]:
-        """Arousal and valence of the songs, [S, 2]."""
-        return self.mean_by_song(model.predict(self.windows))
+    def head_rows(self, affect: NDArray[np.float64]) -> NDArray[np.float32]:
+        """What a user's head would see of the songs, [S, H], from estimates of the windows [N, 2]."""
+        rows = []
+        for song in range(len(self.songs)):
+            of_song = self.song_of == song
+            arousal, valence = affect[of_song].astype(np.float32).T
+            no_zones = np.empty((len(arousal), len(ZONES)), np.float32)
+            rows.append(head_inputs(self.windows[of_song], WindowEstimates(no_zones, arousal, valence)))
+        return np.stack(rows)
 
     def mean_by_song(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """[S, 2]: the mean of [N, 2] over each song's windows."""
@@ -121,20 +130,27 @@ def pretrain(
     locked = np.array([in_lockbox(artist) for artist in data.artists])
     development, lockbox = data.only(np.flatnonzero(~locked)), data.only(np.flatnonzero(locked))
     say(f"{len(development.songs)} songs to develop on, {len(lockbox.songs)} by other artists in the lockbox")
-    held_out = _cross_validate(development, seed=seed)
+    held_out_windows = _cross_validate(development, seed=seed)
+    held_out = development.mean_by_song(held_out_windows)
     spread = (held_out - development.truth).std(axis=0)
     probabilities = zone_probabilities(held_out, spread, cuts)
     threshold, coverage = sure_from(_ranks(development, cuts), probabilities, accuracy=_SURE_ACCURACY)
     metrics = {"cv": _figures(development, held_out, spread, cuts) | {"sure_coverage": round(coverage, 4)}}
 
     judged = development.fit(seed=seed)
-    metrics["lockbox"] = _figures(lockbox, lockbox.predict(judged), spread, cuts)
+    locked_windows = judged.predict(lockbox.windows)
+    metrics["lockbox"] = _figures(lockbox, lockbox.mean_by_song(locked_windows), spread, cuts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ZONE_MODEL
         onnx.save(to_onnx(judged, spread, len(FEATURE_NAMES)), path)
         parity = check_parity(path, judged, spread, lockbox.windows)
 
     final = data.fit(seed=seed)
+    unseen = np.empty((len(data.windows), len(TARGETS)))
+    unseen[~locked[data.song_of]], unseen[locked[data.song_of]] = held_out_windows, locked_windows
+    booster = TreesHead.fit(
+        data.head_rows(unseen), _ranks(data, cuts), np.ones(len(data.songs)), seed=seed
+    ).booster
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "features_version": FEATURES_VERSION,
@@ -157,7 +173,7 @@ def pretrain(
         "seed": seed,
         "packages": {name: version(name) for name in ("onnx", "onnxmltools", "scikit-learn", "skl2onnx")},
     }
-    return _write(out, manifest, final, spread, data)
+    return _write(out, manifest, final, booster, spread, data)
 
 
 def deam_windows(
@@ -188,10 +204,12 @@ def deam_windows(
 
 
 def _cross_validate(data: TrainingData, *, seed: int) -> NDArray[np.float64]:
-    """Each song's arousal and valence [S, 2] by a model that knows no song of its artist."""
-    held_out = np.empty_like(data.truth)
+    """Each window's arousal and valence [N, 2] by a model that knows no song of its artist."""
+    held_out = np.empty((len(data.windows), len(TARGETS)))
     for train, judge in artist_folds(data.artists, seed=seed):
-        held_out[judge] = data.only(judge).predict(data.only(train).fit(seed=seed))
+        held_out[np.isin(data.song_of, judge)] = (
+            data.only(train).fit(seed=seed).predict(data.only(judge).windows)
+        )
     return held_out
 
 
@@ -214,6 +232,7 @@ def _write(
     out: Path,
     manifest: dict[str, Any],
     model: AffectEnsemble,
+    booster: Any,
     spread: NDArray[np.float64],
     data: TrainingData,
 ) -> dict[str, Any]:
@@ -223,6 +242,7 @@ def _write(
     try:
         onnx.save(to_onnx(model, spread, len(FEATURE_NAMES)), folder / ZONE_MODEL)
         check_parity(folder / ZONE_MODEL, model, spread, data.windows)
+        save_base(folder, model.scores, booster)
         (folder / "LICENCE.txt").write_text(_LICENCE, encoding="utf-8")
         digests = {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())

@@ -15,6 +15,7 @@ from moodzone_agent.types import ZONES
 SCHEMA: Final = 1
 MANIFEST: Final = "manifest.json"
 ZONE_MODEL: Final = "zone.onnx"
+HEAD_MODEL: Final = "head.onnx"
 PRETRAINED: Final = Path(__file__).resolve().parents[1] / "models" / "pretrained"
 """The bundle that ships with the program."""
 
@@ -33,6 +34,11 @@ class Bundle:
     def zone_model(self) -> Path:
         """The ONNX graph from features to zones."""
         return self.folder / ZONE_MODEL
+
+    @property
+    def head_model(self) -> Path | None:
+        """The ONNX graph from what a track amounts to (`pool.HEAD_INPUTS`) to one user's zones, if there is one."""
+        return self.folder / HEAD_MODEL if HEAD_MODEL in self.manifest["files"] else None
 
 
 def load_bundle(folder: Path = PRETRAINED) -> Bundle:

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-from moodzone_agent.classify.session import WindowEstimates
-from moodzone_agent.features.spec import FRAME_SECONDS, WINDOW_FRAMES, WINDOW_STEP
+from moodzone_agent.features.spec import FEATURE_NAMES, FRAME_SECONDS, WINDOW_FRAMES, WINDOW_STEP
 from moodzone_agent.types import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEstimates:
+    """What the model says of each window of a track."""
+
+    probabilities: NDArray[np.float32]
+    """[W, 3] of YELLOW, GREEN, PURPLE."""
+    arousal: NDArray[np.float32]
+    """[W], 1 to 9."""
+    valence: NDArray[np.float32]
+    """[W], 1 to 9."""
+
+    def only(self, window: int) -> WindowEstimates:
+        """What it says of one window, by its number."""
+        at = slice(window, window + 1)
+        return WindowEstimates(self.probabilities[at], self.arousal[at], self.valence[at])
+
+
+HEAD_INPUTS: Final = (
+    *FEATURE_NAMES,
+    "arousal_mean",
+    "arousal_spread",
+    "arousal_p10",
+    "arousal_p90",
+    "valence_mean",
+    "valence_spread",
+)
+"""What a user's head sees of a track: the mean of its windows' features, and how their estimates lie."""
+
+
+def head_inputs(features: NDArray[np.float32], windows: WindowEstimates) -> NDArray[np.float32]:
+    """[H], in the order of `HEAD_INPUTS`, of a track's windows: their features [W, F] and estimates.
+
+    All are means, spreads and quantiles, so that a long track is nothing else than a short one.
+    """
+    arousal, valence = (values.astype(np.float64) for values in (windows.arousal, windows.valence))
+    low, high = np.quantile(arousal, (0.1, 0.9))
+    pooled = (arousal.mean(), arousal.std(), low, high, valence.mean(), valence.std())
+    return np.concatenate((features.mean(axis=0, dtype=np.float64), pooled)).astype(np.float32)
 
 
 def pool(windows: WindowEstimates, *, sure_from: float, model: str) -> Estimate:

@@ -1,8 +1,8 @@
-"""Windows in, estimates out: the only place where a model runs."""
+"""Features in, estimates out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moodzone_agent.classify.bundle import Bundle
-from moodzone_agent.errors import BundleError
-from moodzone_agent.types import Cuts
+from moodzone_agent.classify.pool import WindowEstimates, head_inputs, pool
+from moodzone_agent.classify.runtime import load_graph
+from moodzone_agent.types import Cuts, Estimate
 
 FloatArray = NDArray[np.float32]
 
@@ -19,20 +20,11 @@ _WINDOWS_AT_ONCE: Final = 64
 """The kernel machine holds its distances from all that it learned from; those of hours would fill 100 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowEstimates:
-    """What the model says of each window of a track."""
-
-    probabilities: FloatArray
-    """[W, 3] of YELLOW, GREEN, PURPLE."""
-    arousal: FloatArray
-    """[W], 1 to 9."""
-    valence: FloatArray
-    """[W], 1 to 9."""
-
-
 class ZoneModel:
-    """A bundle's graph, which ONNX Runtime runs on one thread, so as to leave the others to the workers."""
+    """A bundle's graphs.
+
+    `cuts`: where the zones lie in a bundle that accepts them; a head has learned where, and takes none.
+    """
 
     def __init__(self, bundle: Bundle, cuts: Cuts | None = None) -> None:
         cuts = cuts or Cuts()
@@ -44,32 +36,48 @@ class ZoneModel:
         self._cuts = np.array([cuts.yellow_max, cuts.purple_min, cuts.purple_min_valence], np.float32)
 
     def load(self) -> None:
-        """Load the graph, unless it is: it takes most of a second, and the first `rate` would have to wait.
+        """Load the graphs, unless they are: it takes most of a second, and the first `rate` would have to wait.
 
-        Errors: `BundleError` if ONNX Runtime cannot load it.
+        Errors: `BundleError` if ONNX Runtime cannot load them.
         """
-        _ = self._session
+        _ = self._zones, self._head
 
     def rate(self, windows: FloatArray) -> WindowEstimates:
         """Estimates of feature vectors [W, F]. Errors: as for `load`."""
         parts = [
-            self._session.run(
+            self._zones.run(
                 ["zone_probabilities", "arousal", "valence"],
                 {"features": windows[first : first + _WINDOWS_AT_ONCE], "cuts": self._cuts},
             )
             for first in range(0, max(1, len(windows)), _WINDOWS_AT_ONCE)
         ]
-        return WindowEstimates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        estimates = WindowEstimates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        if self._head is None or not len(windows):
+            return estimates
+        # To a head, a window is a track of one window.
+        alone = (head_inputs(windows[at : at + 1], estimates.only(at)) for at in range(len(windows)))
+        return replace(estimates, probabilities=self._run_head(np.stack(list(alone))))
+
+    def estimate(self, features: FloatArray, windows: WindowEstimates) -> Estimate:
+        """Of a track, from its windows' features [W, F] and what `rate` made of them: the head's, or else the mean."""
+        pooled = pool(windows, sure_from=self.bundle.sure_from, model=self.model_id)
+        if self._head is None:
+            return pooled
+        yellow, green, purple = self._run_head(head_inputs(features, windows)[None])[0].tolist()
+        total = yellow + green + purple
+        return replace(
+            pooled,
+            probabilities=(yellow / total, green / total, purple / total),
+            sure=max(yellow, green, purple) >= self.bundle.sure_from,
+        )
+
+    def _run_head(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(self._head.run(["zone_probabilities"], {"inputs": rows})[0])
 
     @cached_property
-    def _session(self) -> Any:
-        import onnxruntime
+    def _zones(self) -> Any:
+        return load_graph(self.bundle.zone_model)
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        graph = self.bundle.zone_model
-        try:
-            return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common base but this
-            raise BundleError(f"{graph} cannot be loaded ({error})") from error
+    @cached_property
+    def _head(self) -> Any:
+        return load_graph(self.bundle.head_model) if self.bundle.head_model else None

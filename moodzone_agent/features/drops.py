@@ -27,7 +27,8 @@ _MIN_BREAK: Final = 8
 _MIN_RETURN: Final = 8
 """Frames after a drop of which three quarters must be groove; a kick that comes back for a bar is a fake."""
 _MIN_GROOVE: Final = 8
-"""Frames of groove before a break; a track that begins without bass has no break there."""
+"""Frames of groove before a break, since the last drop: a track that begins without bass has no break there, and where
+kick and bass are sparse, the gaps between them after a drop are none."""
 _AFTER: Final = 16
 """Frames that a drop's intensity is measured over."""
 
@@ -55,16 +56,18 @@ def find_drops(columns: FloatArray) -> list[Drop]:
     broken = low < groove_level - _BREAK_DB
     groove = low > groove_level - _RETURN_DB
     drops = []
+    last = 0
     for start in np.flatnonzero(groove[1:] & ~groove[:-1]) + 1:
         length = _break_length(broken, groove, int(start))
         after = groove[start : start + _MIN_RETURN]
         if (
             length >= _MIN_BREAK
-            and np.count_nonzero(groove[: start - length]) >= _MIN_GROOVE
+            and np.count_nonzero(groove[last : start - length]) >= _MIN_GROOVE
             and after.size == _MIN_RETURN
             and np.count_nonzero(after) >= 0.75 * _MIN_RETURN
         ):
             drops.append(_describe(columns, low, int(start), length))
+            last = int(start)
     return drops
 
 

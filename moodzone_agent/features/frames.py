@@ -50,8 +50,8 @@ _N_SUB_BANDS: Final = len(SUB_BAND_EDGES) - 1
 _AMIN: Final = 1e-10
 _DB: Final = np.float32(10 / np.log(10))
 """Decibels of power per unit of the natural logarithm, which NumPy takes seven times faster than log10."""
-_ONSET_FLOOR_DB: Final = -40.0
-"""Mel bands below this (about 80 dB under full scale) are silence; noise that starts there is no onset."""
+_SILENCE: Final = 1e-3
+"""Mel power below this (some 70 dB under full scale) is silence: there, each codec leaves another noise."""
 _BRIGHT_HZ: Final = 1500.0
 _ROLLOFF: Final = 0.85
 _LEVEL_FLOOR_DB: Final = -80.0
@@ -83,7 +83,7 @@ class FrameTable:
 
     @property
     def loudness(self) -> FloatArray:
-        """[H]: level of the mean mel power, dB, not below -40."""
+        """[H]: level of the mean mel power, dB, not below -30."""
         return self.hops[:, _N_ONSETS]
 
     @property
@@ -160,16 +160,16 @@ class FrameAccumulator:
     - ``rms``: root mean square, 0 to 1. ``level``: the same in dB, not below -80. ``crest``: peak to rms, dB.
     - ``zero_crossing_rate``: share of neighbouring samples that differ in sign (librosa).
 
-    and means over its 21 or 22 spectra (S magnitude, P power; librosa 0.11 where named):
+    and means over its 21 or 22 spectra (S magnitude, P power; librosa 0.11 where named, with its `amin` at 1e-3 for all
+    that comes from mel power):
 
     - ``spectral_centroid``: Hz, mean of frequency weighted by S (librosa). ``spectral_rolloff``: Hz below
       which 85 % of the sum of S lies (librosa). ``brightness``: share of the sum of S above 1,500 Hz (after
       Lartillot's MIRtoolbox).
     - ``spectral_flatness``: geometric to arithmetic mean of the 128 mel powers (librosa, given the mel
       spectrum).
-    - ``onset_strength``: mean rise in dB of the mel bands since the spectrum before (librosa, given mel
-      levels not below -40 dB); ``onset_strength_1`` to ``_4``: the same for mel bands within
-      0-200-800-3200-11025 Hz.
+    - ``onset_strength``: mean rise in dB of the mel bands since the spectrum before (librosa);
+      ``onset_strength_1`` to ``_4``: the same for mel bands within 0-200-800-3200-11025 Hz.
     - ``mfcc_1`` to ``_14``: librosa's rows 0 to 13, of mel levels in dB (no limit to the loudest).
     - ``mfcc_change_1`` to ``_14``: how far each of these is from its value four spectra (93 ms) before.
     - ``sub_band_1`` to ``_9``: dB of the mean of P summed within 20-60-120-250-500-1k-2k-4k-8k-11k Hz.
@@ -344,9 +344,10 @@ class _SpectralFrames:
         magnitude = np.abs(scipy.fft.rfft(windowed, axis=1), out=self._magnitude[:count])
         power = np.square(magnitude, out=self._power[:count])
         mel = np.concatenate([power[:, bins] @ weights for bins, weights in self._banks.mel], axis=1)
-        mel_db = to_db(mel)
+        audible = np.maximum(mel, np.float32(_SILENCE))
+        mel_db = to_db(audible)
         mfcc = mel_db @ self._banks.dct
-        mel_mean = np.maximum(mel @ self._banks.mean, np.float32(_AMIN))
+        mel_mean = audible @ self._banks.mean
         flatness = np.exp((mel_db @ self._banks.mean) / _DB) / mel_mean
         onsets = self._onset_strengths(mel_db)
         chroma = power @ self._banks.chroma
@@ -361,8 +362,8 @@ class _SpectralFrames:
             axis=1,
         )
         self._add_to_frames(rows, power, magnitude[:, PITCH_BINS])
-        loudness = np.maximum(to_db(mel_mean), np.float32(_ONSET_FLOOR_DB))
-        self._hops.append(np.concatenate((onsets, loudness[:, None], mel[:, ::2] + mel[:, 1::2]), axis=1))
+        loudness = to_db(mel_mean)[:, None]
+        self._hops.append(np.concatenate((onsets, loudness, mel[:, ::2] + mel[:, 1::2]), axis=1))
 
     def _add_to_frames(self, *parts: FloatArray) -> None:
         """Add the next spectra's values, each [H, columns], to the sums of the frames that hold them."""
@@ -395,12 +396,11 @@ class _SpectralFrames:
         return centroid, rolloff, np.where(total > _AMIN, brightness, np.float32(0))
 
     def _onset_strengths(self, mel_db: FloatArray) -> FloatArray:
-        audible = np.maximum(mel_db, np.float32(_ONSET_FLOOR_DB))
-        before = audible[0] if self._mel_before is None else self._mel_before
-        self._mel_before = audible[-1]
-        rise = np.empty_like(audible)
-        np.subtract(audible[0], before, out=rise[0])
-        np.subtract(audible[1:], audible[:-1], out=rise[1:])
+        before = mel_db[0] if self._mel_before is None else self._mel_before
+        self._mel_before = mel_db[-1]
+        rise = np.empty_like(mel_db)
+        np.subtract(mel_db[0], before, out=rise[0])
+        np.subtract(mel_db[1:], mel_db[:-1], out=rise[1:])
         return np.asarray(np.maximum(rise, 0, out=rise) @ self._banks.onset_means)
 
     def _mfcc_changes(self, mfcc: FloatArray) -> FloatArray:

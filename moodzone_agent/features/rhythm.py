@@ -22,13 +22,11 @@ _PERIODS: Final = (0.37, 5.0)
 
 
 def rhythm_features(onsets: FloatArray, clarity: FloatArray) -> FloatArray:
-    """[N, 2 + 8 B] of onset strengths [N, H, B], over all bands first, then in each; and the pulse clarity [N].
+    """[N, 2 + 6 B] of onset strengths [N, H, B], over all bands first, then in each; and the pulse clarity [N].
 
     - ``pulse_clarity`` as given; ``onset_rate``: onsets a second over all bands, peaks more than a standard deviation
       above the mean.
     - ``periodicity_0`` to ``_4`` (-1 to 1): of each band, its highest autocorrelation at 0.37 to 5 s.
-    - ``onset_spread_0`` to ``_4``: log of the strengths' standard deviation, dB; ``onset_reach_0`` to ``_4``: dB
-      from their median to their 95th percentile.
     - ``modulation_0_1`` to ``_4_5``: shares of 0.5-1-2-4-8-16 Hz in the power of each band's strengths
       (Tzanetakis & Cook 2002); equal where nothing moves.
     """
@@ -38,7 +36,6 @@ def rhythm_features(onsets: FloatArray, clarity: FloatArray) -> FloatArray:
         clarity[:, None],
         _onset_rate(values[:, 0])[:, None],
         _periodicity(varying),
-        _shape(values, varying),
         _modulation(varying).reshape(len(onsets), -1),
     )
     return np.concatenate(figures, axis=1).astype(np.float32)
@@ -84,12 +81,6 @@ def _periodicity(varying: FloatArray) -> FloatArray:
     power = unbiased[:, :, 0]
     best = unbiased[:, :, first:].max(axis=2)
     return np.asarray(np.divide(best, power, out=np.zeros_like(best), where=power > 1e-9))
-
-
-def _shape(onsets: FloatArray, varying: FloatArray) -> FloatArray:
-    spread = np.sqrt((varying**2).mean(axis=2))
-    middle, high = quantiles(onsets, 0.5, 0.95)
-    return np.concatenate((np.log(np.maximum(spread, np.float32(1e-3))), high - middle), axis=1)
 
 
 def _modulation(varying: FloatArray) -> FloatArray:

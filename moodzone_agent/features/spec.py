@@ -14,7 +14,7 @@ from typing import Final
 
 from moodzone_agent.audio.rate import SAMPLE_RATE
 
-FEATURES_VERSION: Final = 2
+FEATURES_VERSION: Final = 3
 
 N_FFT: Final = 2048
 HOP_LENGTH: Final = 512
@@ -123,9 +123,6 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "pulse_clarity",
         "onset_rate",
         *(f"periodicity_{band}" for band in range(len(ONSET_BAND_EDGES))),
-    ),
-    "onset_shape": tuple(
-        f"onset_{figure}_{band}" for figure in ("spread", "reach") for band in range(len(ONSET_BAND_EDGES))
     ),
     "modulation": tuple(
         f"modulation_{band}_{rate}"

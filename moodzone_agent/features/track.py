@@ -23,7 +23,7 @@ from moodzone_agent.features.spec import (
     WINDOW_FRAMES,
     WINDOW_STEP,
 )
-from moodzone_agent.features.tempo import tempo
+from moodzone_agent.features.tempo import TempoAccumulator, tempo
 from moodzone_agent.features.tonality import tonal_features
 
 FloatArray = NDArray[np.float32]
@@ -87,7 +87,7 @@ class TrackAccumulator:
         """[8, F] or more, each."""
         self._track_columns: list[FloatArray] = []
         """`spec.TRACK_COLUMNS` of all frames."""
-        self._track_onsets: list[FloatArray] = []
+        self._tempo = TempoAccumulator()
 
     def push(self, block: FloatArray) -> None:
         """Take the next samples, [n] float32 at 22,050 Hz, of any number."""
@@ -107,7 +107,7 @@ class TrackAccumulator:
 
     def _take(self, table: FrameTable) -> None:
         self._track_columns.append(table.columns[:, : len(TRACK_COLUMNS)].copy())
-        self._track_onsets.append(table.onsets.copy())
+        self._tempo.push(table.onsets)
         self._columns = np.concatenate((self._columns, table.columns))
         self._hops = np.concatenate((self._hops, table.hops))
         starts = range(self._next, self._frames_taken() - WINDOW_FRAMES + 1, WINDOW_STEP)
@@ -141,7 +141,7 @@ class TrackAccumulator:
         columns = np.concatenate(self._track_columns)
         drops = tuple(find_drops(columns))
         track = windows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        bpm, _ = tempo(np.concatenate(self._track_onsets)[None])
+        bpm, _ = self._tempo.result()
         track[: len(NAMED_FEATURES)] = _named(columns[None], bpm, [drops])[0]
         return TrackFeatures(track, windows, complete, drops)
 

@@ -540,6 +540,20 @@ open({str(tmp_path / "seen")!r}, "a").write("x")
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, its telemetry leaves no file")
+def test_the_model_runs_without_telemetry(world: World, originals: Path, tmp_path: Path) -> None:
+    """ONNX Runtime keeps what it would send, and a number for the computer, in a file under the home."""
+    world.add(originals / "1.flac")
+    world.library.close()
+    # It is silent by itself where these say that it is tested.
+    not_a_test = {name: "" for name in os.environ if name == "CI" or name.endswith("_CI")}
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run(world.home, "scan", world.music, HOME=str(home), XDG_CACHE_HOME="", **not_a_test)
+    assert done.returncode == 0
+    assert list(home.rglob("*")) == []
+
+
 def test_two_writers_do_not_meet(world: World, originals: Path) -> None:
     scanned(world, originals, "1.flac")
     before = digests(world.music)

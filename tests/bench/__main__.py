@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "memory": "peak memory of a worker, for a 5-minute track and a 2-hour mix",
     "scan": "the whole `moodzone scan` of one track, from start to its first line",
     "families": "what each part of the features costs",
+    "rhythm": "how often tempo and drops are right, on synthesised tracks",
 }
 
 

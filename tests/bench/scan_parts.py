@@ -29,16 +29,14 @@ def main(path: Path) -> None:
         import moodzone_agent.cli  # noqa: F401
     with _part("import of the rest"):
         from moodzone_agent.classify.bundle import load_bundle
-        from moodzone_agent.classify.pool import pool, ribbon
+        from moodzone_agent.classify.pool import ribbon
         from moodzone_agent.classify.session import ZoneModel
         from moodzone_agent.config import Places, load_settings
         from moodzone_agent.console import scan_summary  # noqa: F401
         from moodzone_agent.library.store import Library
         from moodzone_agent.pipeline import scan  # noqa: F401
         from moodzone_agent.workers import AnalysisPool, Task
-    with _part("import of onnxruntime"):
-        import onnxruntime  # noqa: F401
-    with _part("load the model"):
+    with _part("import of onnxruntime and load the model"):
         places = Places.find()
         model = ZoneModel(load_bundle(), load_settings(places.settings).zones)
         model.load()
@@ -56,7 +54,7 @@ def main(path: Path) -> None:
         with _part("rate and store"), library.transaction():
             library.put_analysis(analysis)
             windows = model.rate(analysis.windows)
-            estimate = pool(windows, sure_from=model.bundle.sure_from, model=model.model_id)
+            estimate = model.estimate(analysis.windows, windows)
             library.put_estimate(analysis.audio_id, estimate, ribbon(windows, analysis.duration))
     sys.stdout.write(json.dumps(_parts) + "\n")
 

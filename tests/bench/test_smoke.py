@@ -58,6 +58,28 @@ def test_extract_names_the_machine(extract: dict[str, Any]) -> None:
     assert "numpy" in extract["machine"]["packages"]
 
 
+def test_rhythm_counts_what_is_right(tmp_path: Path) -> None:
+    saved = tmp_path / "figures.json"
+    result = bench("rhythm", "--tracks", "5", "--seeds", "4000", "--json", str(saved))
+    assert result.returncode == 0, result.stderr
+    tempo, drops = json.loads(saved.read_text(encoding="utf-8"))["tables"]
+    assert [row["tracks"] for row in tempo["rows"]] == [2, 1, 1, 1, 5]
+    assert all(0 <= row["within 4 %"] <= row["but for octaves"] <= 1 for row in tempo["rows"])
+    with_fakes, without, every = drops["rows"]
+    assert with_fakes["fake drops"] == every["fake drops"] > without["fake drops"] == 0
+    assert with_fakes["drops"] + without["drops"] == every["drops"] >= every["right"]
+
+
+def test_drops_are_matched_one_to_one() -> None:
+    from tests.bench.rhythm import matched
+
+    assert matched([10.0, 30.0], [10.9, 29.1]) == 2
+    assert matched([10.0, 10.5], [10.2]) == 1
+    assert matched([10.0, 11.5], [10.9, 12.4]) == 2
+    assert matched([10.0], [11.1]) == 0
+    assert matched([], [1.0]) == matched([1.0], []) == 0
+
+
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     result = bench("extract", "--against", "marsyas")
     assert result.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,3 +27,17 @@ def artist_folds(artists: Sequence[str], *, seed: int) -> Iterator[tuple[NDArray
 
     rows = np.zeros(len(artists))
     yield from GroupKFold(FOLDS, shuffle=True, random_state=seed).split(rows, groups=list(artists))
+
+
+def label_folds(
+    ranks: NDArray[np.intp], artists: Sequence[str], *, folds: int, seed: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs of indices (to train on, to judge), zones as even as whole artists allow; fewer folds for fewer artists."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, groups = np.unique(np.asarray(artists), return_inverse=True)
+    count = min(folds, int(groups.max()) + 1)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a zone that is rarer than there are folds
+        yield from splitter.split(ranks, ranks, groups)

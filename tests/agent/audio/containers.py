@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from moodzone_agent.analysis import analyse
 from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.classify.bundle import load_bundle
-from moodzone_agent.classify.pool import pool
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import compose, render
@@ -88,8 +87,7 @@ def compare(
 def _rate(path: Path, model: ZoneModel) -> Rated:
     with AudioReader(path) as reader:
         windows = analyse(reader).windows
-    estimate = pool(model.rate(windows), sure_from=model.bundle.sure_from, model=model.model_id)
-    return Rated(estimate, windows.mean(axis=0))
+    return Rated(model.estimate(windows, model.rate(windows)), windows.mean(axis=0))
 
 
 def synthesised(count: int) -> Iterator[tuple[str, Callable[[], Samples]]]:

@@ -61,14 +61,13 @@ def test_delay_and_padding_of_the_encoder_are_left_out(suffix: str, music: Sampl
 
 
 def assert_alike(comparisons: list[Comparison]) -> None:
-    """Zones differ only where two are all but equally probable; 200 clips show that this is hardly ever so."""
+    """Zones differ only where the model is unsure; 200 clips show that this is hardly ever so."""
     assert len({clip.by_suffix[".flac"].estimate.zone for clip in comparisons}) > 1
     for clip in comparisons:
         flac = clip.by_suffix[".flac"].estimate
-        *_, second, first = sorted(flac.probabilities)
-        assert not clip.changed() or first - second < 0.06, list(report([clip]))
+        assert not clip.changed() or not flac.sure, list(report([clip]))
         for suffix in LOSSY:
-            assert clip.by_suffix[suffix].estimate.arousal == pytest.approx(flac.arousal, abs=0.25)
+            assert clip.by_suffix[suffix].estimate.arousal == pytest.approx(flac.arousal, abs=0.17)
 
 
 def test_synthesised_clips_are_rated_alike_from_every_container(tmp_path: Path) -> None:

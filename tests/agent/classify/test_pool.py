@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.classify.bundle import load_bundle
-from moodzone_agent.classify.pool import pool, ribbon
-from moodzone_agent.classify.session import WindowEstimates, ZoneModel
+from moodzone_agent.classify.pool import WindowEstimates, pool, ribbon
+from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.features.track import TrackAccumulator

@@ -15,7 +15,7 @@ from moodzone_agent.features.order import median_of_five, quantiles
 from moodzone_agent.features.rhythm import HOPS_PER_SECOND, loudness_features, rhythm_features
 from moodzone_agent.features.spec import FAMILIES
 
-RHYTHM = (*FAMILIES["pulse"], *FAMILIES["onset_shape"], *FAMILIES["modulation"])
+RHYTHM = (*FAMILIES["pulse"], *FAMILIES["modulation"])
 
 
 def rhythm_of(onsets: NDArray[np.float64]) -> dict[str, float]:
@@ -48,15 +48,6 @@ def test_modulation_lies_in_its_band(hertz: float, rate: int) -> None:
     found = rhythm_of(np.repeat(wave[:, None], 5, axis=1))
     assert found[f"modulation_0_{rate}"] > 0.8
     assert sum(found[f"modulation_0_{band}"] for band in range(1, 6)) == pytest.approx(1, abs=1e-5)
-
-
-def test_shape_of_the_onsets() -> None:
-    onsets = np.random.default_rng(2).gamma(1.5, size=(430, 5)).astype(np.float32)
-    found = rhythm_of(onsets.astype(np.float64))
-    for band in range(5):
-        middle, high = np.percentile(onsets[:, band], (50, 95))
-        assert found[f"onset_reach_{band}"] == pytest.approx(high - middle, rel=1e-4)
-        assert np.exp(found[f"onset_spread_{band}"]) == pytest.approx(onsets[:, band].std(), rel=1e-4)
 
 
 def test_loudness_is_scipys() -> None:
