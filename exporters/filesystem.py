@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import stat
 import sys
 from pathlib import Path
@@ -97,6 +98,26 @@ def sync_folder(folder: Path) -> None:
                 sync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file of ours so that it is whole at every instant: as it was, or with this content.
+
+    A link stays, and the file it leads to is replaced. The mode of a file that is there is kept. Errors: `OSError`.
+    """
+    target = Path(os.path.realpath(path))
+    temp = target.with_name(f".mz-{secrets.token_hex(4)}.tmp")
+    try:
+        with temp.open("xb") as file:
+            file.write(content)
+            file.flush()
+            with contextlib.suppress(FileNotFoundError):
+                temp.chmod(stat.S_IMODE(target.stat().st_mode))
+            sync(file.fileno())
+        temp.replace(target)
+    finally:
+        temp.unlink(missing_ok=True)
+    sync_folder(target.parent)
 
 
 def try_lock(descriptor: int) -> bool:

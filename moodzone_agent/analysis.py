@@ -64,5 +64,6 @@ def analyse(reader: AudioReader) -> Analysis:
         features_version=FEATURES_VERSION,
         track=features.track,
         windows=features.windows,
+        frames=features.frames,
         warnings=(*reader.warnings, *(["is silent"] if peak < _SILENT_PEAK else [])),
     )

@@ -7,7 +7,6 @@ stopped. Heavy imports are inside the commands, so that ``--help`` answers at on
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import sys
@@ -19,12 +18,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
+from moodzone_agent import cli_calibrate, cli_model
+from moodzone_agent.cli_shared import (
+    DONE,
+    SOME_FAILED,
+    STOPPED,
+    WRONG_USE,
+    DryRun,
+    Json,
+    Yes,
+    ask,
+    console,
+    open_library,
+    out,
+    print_json,
+    setting,
+    shown,
+    zone_model,
+)
 from moodzone_agent.errors import JournalError, LibraryError, MoodZoneError, UsageError
 from moodzone_agent.types import LabelOrigin, MarkState, Zone
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
     from exporters.journal import Journal
     from exporters.undo import UndoResult
     from moodzone_agent.config import Places, Settings
@@ -33,12 +48,8 @@ if TYPE_CHECKING:
     from moodzone_agent.pipeline import ScanResult
     from moodzone_agent.stream import SoFar
     from moodzone_agent.types import Estimate
+    from moodzone_agent.why import Reason
     from moodzone_agent.writing import Wanted, WriteResult
-
-DONE: Final = 0
-SOME_FAILED: Final = 1
-WRONG_USE: Final = 2
-STOPPED: Final = 3
 
 _INTERRUPTED: Final = 130
 """Typer's exit code for Ctrl-C."""
@@ -56,14 +67,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Nothing leaves this computer. Exit codes: 0 done, 1 some files failed, 2 wrong use, 3 stopped.",
 )
+app.add_typer(cli_model.app, name="model")
 
 Paths = Annotated[list[Path], typer.Argument(help="Folders or files of music.", show_default=False)]
 SomePaths = Annotated[
     list[Path] | None, typer.Argument(help="Folders or files of music.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 class Target(StrEnum):
@@ -101,10 +110,10 @@ def scan(
     yes: Yes = False,
 ) -> None:
     """Analyse new and changed music and rate it. Touches no file without --write."""
-    places, settings = _setting()
+    places, settings = setting()
     _require(paths)
-    with _library(places) as library:
-        failed = _scan(library, settings, paths, jobs=jobs, json_=json_)
+    with open_library(places) as library:
+        failed = _scan(library, places, settings, paths, jobs=jobs, json_=json_)
         if write or dry_run:
             failed |= _write(
                 library, places, settings, paths, dry_run=dry_run, json_=json_, yes=yes, again=False
@@ -124,14 +133,14 @@ def write(
 ) -> None:
     """Write zones into the tags of scanned files."""
     del to  # tags are the only target yet
-    places, settings = _setting()
+    places, settings = setting()
     if bool(paths) == all_:
         raise UsageError("name the folders or files to write, or give --all for the whole library")
     _require(paths or [])
-    with _library(places, must_exist=True) as library:
+    with open_library(places, must_exist=True) as library:
         for path in paths or []:
             if not any(library.files_under(path)):
-                raise UsageError(f"{_shown(path)} holds nothing that was scanned: `moodzone scan` it first")
+                raise UsageError(f"{shown(path)} holds nothing that was scanned: `moodzone scan` it first")
         failed = _write(
             library, places, settings, paths or None, dry_run=dry_run, json_=json_, yes=yes, again=again
         )
@@ -151,16 +160,16 @@ def undo(
     from exporters.undo import Outcome
     from moodzone_agent.writing import undo_run
 
-    places, settings = _setting()
+    places, settings = setting()
     journal = Journal(places.journal)
     if list_:
         _list_runs(journal, json_=json_)
         return
-    with _library(places) as library:
+    with open_library(places) as library:
         results = undo_run(library, journal, settings.tags, run)
     if json_:
         for result in results:
-            _print_json({"path": str(result.path), "outcome": result.outcome, "reason": result.reason})
+            print_json({"path": str(result.path), "outcome": result.outcome, "reason": result.reason})
     else:
         _report_undo(results)
     raise typer.Exit(SOME_FAILED if any(r.outcome is Outcome.FAILED for r in results) else DONE)
@@ -175,40 +184,46 @@ def remove(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Leave no trace: everything ours out of all files, then library, journal and settings deleted."""
+    """Leave no trace: everything ours out of all files, then library, models, journal and settings deleted."""
     from moodzone_agent.removal import remove_everything, save_labels
 
-    places, settings = _setting()
-    with _library(places) as library:
+    places, settings = setting()
+    with open_library(places) as library:
         if not dry_run:
             if labels is not None:
                 save_labels(library, labels)
-                _out(f"labels saved to {_shown(labels)}")
+                out(f"labels saved to {shown(labels)}")
             elif not yes and any(library.tracks(labelled=True)):
                 raise UsageError("you gave labels; save them with --labels FILE, or give --yes to lose them")
-            if not yes and not _confirm("Take MoodZone's marks out of all files and delete its library?"):
+            if not yes and not ask("Take MoodZone's marks out of all files and delete its library?"):
                 raise typer.Exit(STOPPED)
         results = remove_everything(library, places, settings, dry_run=dry_run, forget_missing=forget_missing)
     failed = _report_writes(results, done="would be freed of marks" if dry_run else "freed of marks")
     if failed:
-        _out("library, journal and settings are kept until no file holds a mark; then run remove again")
+        out(
+            "library, models, journal and settings are kept until no file holds a mark; then run remove again"
+        )
     elif not dry_run:
-        _out("library, journal and settings are deleted; `pip uninstall moodzone` removes the program")
+        out("library, models, journal and settings are deleted; `pip uninstall moodzone` removes the program")
     raise typer.Exit(SOME_FAILED if failed else DONE)
 
 
 @app.command()
 def show(path: Annotated[Path, typer.Argument(help="A file that was scanned.")], json_: Json = False) -> None:
-    """Show what is known of one track."""
-    from moodzone_agent.console import track_details
+    """Show what is known of one track, and what gives it its zone."""
+    from rich.console import Group
 
-    places, _ = _setting()
-    with _library(places, must_exist=True) as library:
+    from moodzone_agent.console import reason_table, track_details
+
+    places, settings = setting()
+    with open_library(places, must_exist=True) as library:
         track = _known(library, path)
+        why = _why(library, places, settings, track)
     if json_:
-        _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
+        reasons = None if isinstance(why, str) else [_reason_json(reason) for reason in why]
+        print_json(_track_json(track) | {"paths": [str(path) for path in track.paths], "why": reasons})
     else:
-        _out(track_details(track))
+        out(Group(track_details(track), why if isinstance(why, str) else reason_table(track, why)))
 
 
 @app.command(name="list")
@@ -220,17 +235,17 @@ def list_tracks(
     """List the tracks of the library."""
     from moodzone_agent.console import track_table
 
-    places, _ = _setting()
-    with _library(places, must_exist=True) as library:
+    places, _ = setting()
+    with open_library(places, must_exist=True) as library:
         tracks = [track for track in library.tracks(zone=zone, unsure=unsure or None) if track.mark]
     if json_:
         for track in tracks:
-            _print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
+            print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
     elif tracks:
-        console = _console()
-        console.print(track_table(tracks, ribbon_width=24 if console.width >= _WIDE else 16))
+        terminal = console()
+        terminal.print(track_table(tracks, ribbon_width=24 if terminal.width >= _WIDE else 16))
     else:
-        _out("no such tracks")
+        out("no such tracks")
 
 
 @app.command()
@@ -247,20 +262,20 @@ def label(
 
     from moodzone_agent.types import Label
 
-    places, _ = _setting()
+    places, _ = setting()
     *names, word = arguments if not confirm else [*arguments, ""]
     if not confirm and word.upper() not in (*Zone, "NONE"):
         raise UsageError(f"{word!r} is not a zone: end with yellow, green, purple or none")
     if not names:
         raise UsageError("name at least one file before the zone")
-    with _library(places, must_exist=True) as library, library.transaction():
+    with open_library(places, must_exist=True) as library, library.transaction():
         for name in names:
             track = _known(library, Path(name))
             now = time.time_ns()
             if confirm:
                 mark = track.mark
                 if mark is None:
-                    raise UsageError(f"{_shown(Path(name))} has no zone to confirm")
+                    raise UsageError(f"{shown(Path(name))} has no zone to confirm")
                 library.add_label(Label(track.audio_id, mark.zone, LabelOrigin.CONFIRMED, "cli", now))
             elif word.upper() == "NONE":
                 library.retract_label(track.audio_id, "cli", now)
@@ -274,7 +289,7 @@ def label(
                 library.add_label(Label(track.audio_id, zone, origin, "cli", now))
     tracks = f"{len(names):,} {'track' if len(names) == 1 else 'tracks'}"
     done = "labelled" if confirm or word.upper() != "NONE" else "back to what the model says"
-    _out(f"{tracks} {done}; `moodzone write` puts it into the tags")
+    out(f"{tracks} {done}; `moodzone write` puts it into the tags")
 
 
 @app.command()
@@ -295,8 +310,6 @@ def stream(
     """Rate audio while it arrives, every 0.5 s of it."""
     from moodzone_agent.audio.decode import AudioReader
     from moodzone_agent.audio.live import RAW_ENCODINGS, LiveReader, RawFormat
-    from moodzone_agent.classify.bundle import load_bundle
-    from moodzone_agent.classify.session import ZoneModel
     from moodzone_agent.stream import rate_stream
 
     if raw is not None and raw not in RAW_ENCODINGS:
@@ -307,8 +320,8 @@ def stream(
         )
     if source == "-" and sys.stdin.isatty():
         raise UsageError("pipe audio into it, or name a file")
-    _, settings = _setting()
-    model = ZoneModel(load_bundle(), settings.zones)
+    places, settings = setting()
+    model = zone_model(places, settings)
     model.load()
     with ExitStack() as opened:
         reader: AudioReader | LiveReader
@@ -326,6 +339,9 @@ def stream(
             raise typer.Exit(STOPPED) from None
         if isinstance(reader, LiveReader) and reader.is_stopped:
             raise typer.Exit(STOPPED)
+
+
+app.command()(cli_calibrate.calibrate)
 
 
 @app.command()
@@ -352,25 +368,25 @@ def doctor(json_: Json = False) -> None:
     findings = examine(Places.find())
     for finding in findings:
         if json_:
-            _print_json({"check": finding.check, "ok": finding.ok, "detail": finding.detail})
+            print_json({"check": finding.check, "ok": finding.ok, "detail": finding.detail})
         else:
             mark = ("✓", "green") if finding.ok else ("✗", "red")
-            _out(Text.assemble(mark, f" {finding.check}: {finding.detail}"))
+            out(Text.assemble(mark, f" {finding.check}: {finding.detail}"))
     raise typer.Exit(DONE if all(finding.ok for finding in findings) else SOME_FAILED)
 
 
-def _scan(library: Library, settings: Settings, paths: list[Path], *, jobs: int, json_: bool) -> bool:
+def _scan(
+    library: Library, places: Places, settings: Settings, paths: list[Path], *, jobs: int, json_: bool
+) -> bool:
     """Run a scan with its progress and report; True if some files failed."""
-    from moodzone_agent.classify.bundle import load_bundle
-    from moodzone_agent.classify.session import ZoneModel
     from moodzone_agent.console import ScanProgress, scan_summary
     from moodzone_agent.library.records import FileStatus
     from moodzone_agent.pipeline import scan
     from moodzone_agent.workers import default_jobs
 
-    model = ZoneModel(load_bundle(), settings.zones)
+    model = zone_model(places, settings)
     results: list[ScanResult] = []
-    with ScanProgress(_console(stderr=True)) as progress, _run(library, "scan", results):
+    with ScanProgress(console(stderr=True)) as progress, _run(library, "scan", results):
         scanning = scan(
             paths,
             library,
@@ -385,9 +401,11 @@ def _scan(library: Library, settings: Settings, paths: list[Path], *, jobs: int,
                 if result.changed:
                     progress.name(result.path)
                 if json_:
-                    _print_json(_scan_json(result))
+                    print_json(_scan_json(result))
     if not json_:
-        _out(scan_summary(results))
+        out(scan_summary(results))
+        tracks = {result.track.audio_id for result in results if result.track is not None}
+        cli_calibrate.offer_calibration(library, model, settings, len(tracks))
     return any(result.status is FileStatus.FAILED for result in results)
 
 
@@ -421,7 +439,7 @@ def _write(
     def tell(result: WriteResult) -> None:
         results.append(result)
         if json_:
-            _print_json(_write_json(result, dry_run=dry_run))
+            print_json(_write_json(result, dry_run=dry_run))
 
     wants: list[Wanted] = []
     for item in wanted(library, paths, again=again):
@@ -464,8 +482,8 @@ def _write(
 def _write_progress(total: int) -> Iterator[Any]:
     from rich.progress import Progress
 
-    console = _console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    terminal = console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("Writing", total=total)
         yield lambda: progress.advance(task)
 
@@ -481,25 +499,25 @@ def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool
     if library.meta(_CONSENT) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     previews = (preview(want, library, settings.tags.field) for want in wants)
-    shown = list(islice((item for item in previews if item.status is WriteStatus.WRITTEN), _PREVIEWED))
-    if not shown:
+    first = list(islice((item for item in previews if item.status is WriteStatus.WRITTEN), _PREVIEWED))
+    if not first:
         return True
-    for item in shown:
+    for item in first:
         _show_difference(item)
     records = (library.file(want.path) for want in wants)
     size = decimal(sum(record.stamp.size for record in records if record))
-    _out(
+    out(
         f"Up to {len(wants):,} files of {size} together. All else in them stays; `moodzone undo` takes it back."
     )
-    if not _confirm("Write the zones into these files?"):
+    if not ask("Write the zones into these files?"):
         return False
     library.set_meta(_CONSENT, "given")
     return True
 
 
 def _show_difference(result: WriteResult) -> None:
-    _out(
-        f"{_shown(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after or '(empty)'}"
+    out(
+        f"{shown(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after or '(empty)'}"
     )
 
 
@@ -521,7 +539,7 @@ def _report_writes(results: list[WriteResult], *, done: str, show: bool = False)
             if result.status is WriteStatus.WRITTEN:
                 _show_difference(result)
     counts = Counter(result.status for result in results)
-    _out(
+    out(
         f"{counts[WriteStatus.WRITTEN]:,} {done} · {counts[WriteStatus.UNCHANGED]:,} unchanged · "
         f"{counts[WriteStatus.SKIPPED]:,} skipped · {counts[WriteStatus.FAILED]:,} failed"
     )
@@ -529,7 +547,7 @@ def _report_writes(results: list[WriteResult], *, done: str, show: bool = False)
         *skips((result.path, result.reason) for result in results if result.status is WriteStatus.SKIPPED),
         *failures((result.path, result.reason) for result in results if result.status is WriteStatus.FAILED),
     ):
-        _out(line)
+        out(line)
     return _any_failed(results)
 
 
@@ -540,7 +558,7 @@ def _report_undo(results: list[UndoResult]) -> None:
     from moodzone_agent.console import failures
 
     if not results:
-        _out("nothing to undo")
+        out("nothing to undo")
         return
     counts = Counter(result.outcome for result in results)
     for outcome, words in (
@@ -550,13 +568,13 @@ def _report_undo(results: list[UndoResult]) -> None:
         (Outcome.FAILED, "failed; run undo again, or `moodzone undo --list` for other runs"),
     ):
         if counts[outcome]:
-            _out(f"{counts[outcome]:,} {words}")
+            out(f"{counts[outcome]:,} {words}")
         if outcome is Outcome.TAKEN_OUT:
             for result in results:
                 if result.outcome is outcome:
-                    _out(f"  {_shown(result.path)}")
+                    out(f"  {shown(result.path)}")
     for line in failures((r.path, r.reason) for r in results if r.outcome is Outcome.FAILED):
-        _out(line)
+        out(line)
 
 
 def _list_runs(journal: Journal, *, json_: bool) -> None:
@@ -565,7 +583,7 @@ def _list_runs(journal: Journal, *, json_: bool) -> None:
     runs = journal.runs()
     for run in runs:
         if json_:
-            _print_json(
+            print_json(
                 {
                     "run": run.id,
                     "kind": run.kind,
@@ -576,16 +594,37 @@ def _list_runs(journal: Journal, *, json_: bool) -> None:
                 }
             )
         else:
-            _out(
+            out(
                 f"{run.id:>5}  {run.when.astimezone():%Y-%m-%d %H:%M}  {run.kind:<7}"
                 f"{run.files:>7,} files {run.undone:>7,} undone  {decimal(run.size):>9}"
             )
     if not json_:
-        _out(
+        out(
             f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}; the journal takes {decimal(journal.size)}"
             if runs
             else "nothing was written yet"
         )
+
+
+def _why(library: Library, places: Places, settings: Settings, track: TrackRecord) -> list[Reason] | str:
+    """What moves a track's zone most, or why that can't be said."""
+    from moodzone_agent.features.spec import FEATURES_VERSION
+    from moodzone_agent.why import library_medians, reasons
+
+    analysis = library.analysis(track.audio_id, FEATURES_VERSION)
+    if analysis is None or not len(analysis.windows) or track.estimate is None:
+        return "Scan it again to see why it has its zone."
+    medians = library_medians(library)
+    if medians is None:
+        return "Scan more music to see why it has its zone."
+    model = zone_model(places, settings)
+    if model.model_id != track.estimate.model:
+        return "The model or its cuts have changed since it was rated: scan again to see why it has its zone."
+    return reasons(model, analysis.windows, medians)
+
+
+def _reason_json(reason: Reason) -> dict[str, Any]:
+    return {"group": reason.group, "change": reason.change, "words": reason.words}
 
 
 def _scan_json(result: ScanResult) -> dict[str, Any]:
@@ -616,11 +655,11 @@ def _live_view() -> Iterator[Callable[[SoFar], None]]:
 
     from moodzone_agent.console import stream_view
 
-    console = _console()
-    if not console.is_terminal:
-        yield lambda so_far: console.print(stream_view(so_far), soft_wrap=True)
+    terminal = console()
+    if not terminal.is_terminal:
+        yield lambda so_far: terminal.print(stream_view(so_far), soft_wrap=True)
         return
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=terminal, auto_refresh=False) as live:
         yield lambda so_far: live.update(stream_view(so_far), refresh=True)
 
 
@@ -635,7 +674,7 @@ def _print_so_far(so_far: SoFar) -> None:
         "tempo": so_far.tempo,
         "model": estimate.model,
     }
-    _print_json(line)
+    print_json(line)
 
 
 def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
@@ -671,10 +710,10 @@ def _known(library: Library, path: Path) -> TrackRecord:
         return track
     record = library.file(real)
     if record is not None:
-        raise UsageError(f"{_shown(path)} has no zone: {record.reason}")
+        raise UsageError(f"{shown(path)} has no zone: {record.reason}")
     if real.is_dir():
-        raise UsageError(f"{_shown(path)} is a folder: name files in it")
-    raise UsageError(f"{_shown(path)} is not in the library: scan it first")
+        raise UsageError(f"{shown(path)} is a folder: name files in it")
+    raise UsageError(f"{shown(path)} is not in the library: scan it first")
 
 
 def _require(paths: list[Path]) -> None:
@@ -682,57 +721,9 @@ def _require(paths: list[Path]) -> None:
         try:
             path.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(f"{_shown(path)} does not exist") from None
+            raise UsageError(f"{shown(path)} does not exist") from None
         except OSError:  # a scan says what is wrong with it
             continue
-
-
-def _shown(path: Path) -> str:
-    from moodzone_agent.console import printable
-
-    return printable(path)
-
-
-def _setting() -> tuple[Places, Settings]:
-    from moodzone_agent.config import Places, load_settings
-
-    places = Places.find()
-    return places, load_settings(places.settings)
-
-
-@contextmanager
-def _library(places: Places, *, must_exist: bool = False) -> Iterator[Library]:
-    from moodzone_agent.library.store import Library
-
-    if must_exist and not places.library.exists():
-        raise UsageError("there is no library yet: `moodzone scan FOLDER` makes it")
-    with Library.open(places.library) as library:
-        yield library
-
-
-def _confirm(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask; give --yes")
-    try:
-        return typer.confirm(question)
-    except typer.Abort:
-        raise typer.Exit(STOPPED) from None
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-def _out(what: RenderableType) -> None:
-    """Print without breaking lines, so that paths can be copied and searched."""
-    _console().print(what, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_json(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
 from exporters.atomic import Times
+from exporters.filesystem import replace_file
 from exporters.tags.entries import TagField
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
@@ -25,6 +28,7 @@ class Places:
     settings: Path
     library: Path
     journal: Path
+    models: Path
 
     @classmethod
     def find(cls) -> Self:
@@ -32,12 +36,17 @@ class Places:
         home = os.environ.get(HOME_VARIABLE)
         if home:
             root = Path(home).expanduser().absolute()
-            return cls(root / "settings.toml", root / "library.sqlite", root / "journal")
+            return cls(root / "settings.toml", root / "library.sqlite", root / "journal", root / "models")
         from platformdirs import PlatformDirs
 
         folders = PlatformDirs("moodzone", appauthor=False)
         data = folders.user_data_path
-        return cls(folders.user_config_path / "settings.toml", data / "library.sqlite", data / "journal")
+        return cls(
+            folders.user_config_path / "settings.toml",
+            data / "library.sqlite",
+            data / "journal",
+            data / "models",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,57 @@ def load_settings(path: Path) -> Settings:
     if not 1 <= cuts.yellow_max <= cuts.purple_min <= 9:
         raise UsageError(f"{path}: zones.yellow_max must not exceed zones.purple_min, both within 1 to 9")
     return settings
+
+
+def stored_table(path: Path, table: str) -> dict[str, Any]:
+    """What one table of the settings file holds, without the defaults. Errors: as of `load_settings`."""
+    load_settings(path)
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")).get(table, {}))
+    except FileNotFoundError:
+        return {}
+
+
+def change_settings(path: Path, table: str, values: Mapping[str, float | None]) -> None:
+    """Set keys of one table of the settings file, or take out those that are None; all else stays as it is written.
+
+    Errors: `UsageError` if the file can't be read or written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    wanted = {
+        key: value for key, value in (stored_table(path, table) | dict(values)).items() if value is not None
+    }
+    try:
+        text = path.read_bytes().decode() if path.exists() else ""
+        document = tomlkit.parse(text)
+        if table not in document:
+            document[table] = tomlkit.table()
+        for key, value in values.items():
+            if value is not None:
+                document[table][key] = value
+            elif key in document[table]:
+                del document[table][key]
+        emptied = not wanted and not document[table].as_string().strip()
+        if emptied:
+            del document[table]
+        changed = tomlkit.dumps(document)
+        if emptied:  # the blank line that set the table off stays behind
+            changed = re.sub(r"(\r?\n)\s+\Z", r"\1", changed)
+        others = {name: told for name, told in tomllib.loads(text).items() if name != table}
+        if {table: {}} | tomllib.loads(changed) != {table: wanted} | others:
+            raise UsageError(
+                f"{path} is written in a way that cannot be changed safely; edit [{table}] yourself"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, changed.encode())
+    except TOMLKitError as error:
+        raise UsageError(f"{path} cannot be changed ({error}); edit [{table}] yourself") from error
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}); see to its disk and permissions"
+        ) from error
 
 
 def _filled(kind: type[Any], table: dict[str, Any], path: Path, prefix: str) -> Any:

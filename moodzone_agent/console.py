@@ -28,6 +28,7 @@ from moodzone_agent.types import ZONES, Zone
 if TYPE_CHECKING:
     from moodzone_agent.pipeline import Plan, ScanResult
     from moodzone_agent.stream import SoFar
+    from moodzone_agent.why import Reason
 
 ZONE_COLOURS: Final = {Zone.YELLOW: "#e5c100", Zone.GREEN: "#2eae4f", Zone.PURPLE: "#a04be0"}
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
@@ -60,8 +61,8 @@ def minutes(seconds: float | None) -> str:
     return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def printable(path: Path) -> str:
-    """A path for the terminal: control characters and what isn't UTF-8 are escaped."""
+def printable(path: Path | str) -> str:
+    """A path or name for the terminal: control characters and what isn't UTF-8 are escaped."""
     return "".join(
         character
         if character.isprintable()
@@ -133,6 +134,20 @@ def track_details(track: TrackRecord) -> RenderableType:
     return Group(Text(track_name(track), style="bold"), Padding(ribbon_text(track.ribbon, 64), (1, 0)), rows)
 
 
+def reason_table(track: TrackRecord, reasons: Sequence[Reason]) -> RenderableType:
+    """What speaks for and against the zone that the model gives."""
+    if track.estimate is None or not reasons:
+        return Text("In nothing that matters to its zone is it unlike most of your library.", style="dim")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_column(justify="right")
+    for reason in reasons:
+        table.add_row(reason.group, reason.words, Text(f"{reason.change * 100:+.0f} %"))
+    head = Text("Why ") + zone_text(track.estimate.zone)
+    return Padding(Group(head + Text(", and what each adds to its probability:"), table), (1, 0, 0, 0))
+
+
 def stream_view(so_far: SoFar) -> Text:
     """One line on audio that is arriving."""
     estimate = so_far.estimate
@@ -175,6 +190,7 @@ class ScanProgress(Progress):
         """Show how far this plan is from now on."""
         self.update(self._bar, total=plan.bytes_to_read, to_read=plan.to_read)
         self._plan = plan
+        self.refresh()
 
     def name(self, path: Path) -> None:
         """Show a file as the last one."""

@@ -7,10 +7,12 @@ import shutil
 from dataclasses import dataclass
 
 from exporters.journal import Journal
-from moodzone_agent.classify.bundle import load_bundle
+from moodzone_agent.classify.registry import SHIPPED, Registry
+from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.errors import MoodZoneError
 from moodzone_agent.library.store import Library
+from moodzone_agent.types import Cuts
 
 _LOW_SPACE = 500_000_000
 _CODECS = ("mp3", "flac", "aac", "alac", "vorbis", "opus", "pcm_s16le", "pcm_s24be")
@@ -30,7 +32,7 @@ def examine(places: Places) -> list[Finding]:
     return [
         Finding("Python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"),
         _settings(places),
-        _model(),
+        _model(places),
         _decoders(),
         _library(places),
         _journal(places),
@@ -40,22 +42,25 @@ def examine(places: Places) -> list[Finding]:
 
 def _settings(places: Places) -> Finding:
     try:
-        load_settings(places.settings)
+        cuts = load_settings(places.settings).zones
     except MoodZoneError as error:
         return Finding("Settings", ok=False, detail=str(error))
     state = str(places.settings) if places.settings.exists() else f"the defaults (no {places.settings})"
+    if cuts != Cuts():
+        state += f"; YELLOW ends at {cuts.yellow_max:g}, PURPLE begins at {cuts.purple_min:g}"
     return Finding("Settings", ok=True, detail=state)
 
 
-def _model() -> Finding:
-    from moodzone_agent.classify.session import ZoneModel
-
+def _model(places: Places) -> Finding:
     try:
-        bundle = load_bundle()
-        ZoneModel(bundle).load()
+        champion = Registry(places.models).champion()
+        ZoneModel(champion.bundle).load()
     except MoodZoneError as error:
         return Finding("Model", ok=False, detail=str(error))
-    return Finding("Model", ok=True, detail=f"{bundle.model_id}, checked and loaded")
+    if champion.warning:
+        return Finding("Model", ok=False, detail=champion.warning)
+    which = f"model {champion.number}" if champion.number != SHIPPED else "the one that ships"
+    return Finding("Model", ok=True, detail=f"{champion.bundle.model_id} ({which}), checked and loaded")
 
 
 def _decoders() -> Finding:

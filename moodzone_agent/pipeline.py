@@ -16,9 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from exporters.tags.edit import TagField, read_state
 from moodzone_agent.audio.container import HEAD_BYTES, sniff
-from moodzone_agent.classify.pool import ribbon
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import FileChangedError, TagError
 from moodzone_agent.features.spec import FEATURES_VERSION
@@ -80,7 +82,7 @@ class Plan:
 def scan(
     roots: Iterable[Path],
     library: Library,
-    model: ZoneModel,
+    model: ZoneModel | None,
     *,
     jobs: int,
     field: TagField = TagField.COMMENT,
@@ -92,9 +94,11 @@ def scan(
     audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
     changes. A file that changes while it is read, or whose disk fails, is read once more at the end; if that
     is no better, it is said so, and the next scan tries again, since neither tells of the file.
-    Whoever stops early closes the generator, which stops the workers; what was yielded is kept.
+    Whoever stops early closes the generator, which stops the workers; what was yielded is kept. Without a model
+    nothing is rated: only features are wanted.
     """
-    rate_stored(library, model)
+    if model is not None:
+        rate_stored(library, model)
     absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
     scanning = _Scan(library, model, field)
     quick = [result for root in absolute for result in scanning.look_at(root)]
@@ -107,7 +111,8 @@ def scan(
         durations = (duration for _, _, duration in library.known_audio(FEATURES_VERSION))
         with AnalysisPool(min(jobs, len(scanning.tasks)), durations) as workers:
             plan.workers = workers
-            model.load()  # while the workers start
+            if model is not None:
+                model.load()  # while the workers start
             while scanning.tasks:
                 for outcome in workers.run(scanning.tasks):
                     result = scanning.take(outcome)
@@ -122,21 +127,23 @@ def rate_stored(library: Library, model: ZoneModel) -> int:
     count = 0
     for analysis in library.tracks_to_rate(model.model_id, FEATURES_VERSION):
         if len(analysis.windows):
-            _rate(library, model, analysis)
+            # Its frames are gone, but their arousal's course is in the ribbon; only the level comes anew.
+            course = library.ribbon(analysis.audio_id)[:, 1]
+            _rate(library, model, analysis, course if len(course) else None)
             count += 1
     return count
 
 
-def _rate(library: Library, model: ZoneModel, analysis: Analysis) -> None:
+def _rate(library: Library, model: ZoneModel, analysis: Analysis, course: NDArray[np.float32] | None) -> None:
     windows = model.rate(analysis.windows)
     estimate = model.estimate(analysis.windows, windows)
-    library.put_estimate(analysis.audio_id, estimate, ribbon(windows, analysis.duration))
+    library.put_estimate(analysis.audio_id, estimate, model.ribbon(windows, analysis.duration, course))
 
 
 class _Scan:
     """The state of one scan."""
 
-    def __init__(self, library: Library, model: ZoneModel, field: TagField) -> None:
+    def __init__(self, library: Library, model: ZoneModel | None, field: TagField) -> None:
         self._library = library
         self._model = model
         self._field = field
@@ -216,7 +223,7 @@ class _Scan:
         if known is not None:  # it counts until the file is read without an error
             record = replace(record, audio_id=known.audio_id, tag_hash=known.tag_hash)
         try:
-            if found.sniff and not _is_music(path):
+            if found.sniff and not is_music(path):
                 record = replace(record, audio_id=None, status=FileStatus.SKIPPED, reason="not a music file")
                 self._library.put_file(record)
                 return ScanResult(path, record.status, record.reason)
@@ -256,7 +263,9 @@ class _Scan:
                 case Analysis() as analysis:
                     with self._library.transaction():
                         self._library.put_analysis(analysis)
-                        _rate(self._library, self._model, analysis)
+                        if self._model is not None:
+                            course = None if analysis.frames is None else self._model.course(analysis.frames)
+                            _rate(self._library, self._model, analysis, course)
                         self._put_read(path, analysis.audio_id)
                 case str(audio_id) if self._library.has_features(audio_id, FEATURES_VERSION):
                     self._put_read(path, audio_id)
@@ -326,7 +335,8 @@ def _hides_edits(stamp: Stamp) -> bool:
     return stamp.ctime_ns == 0 or repeats
 
 
-def _is_music(path: Path) -> bool:
+def is_music(path: Path) -> bool:
+    """Whether a file's first bytes are those of music. Errors: `OSError`."""
     with path.open("rb") as file:
         return sniff(file.read(HEAD_BYTES)) is not None
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from exporters.filesystem import is_gone, sync_file, sync_folder
-from exporters.journal import Journal
+from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
+from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import FileError, LibraryError, UsageError
 from moodzone_agent.library.records import FileStatus
@@ -82,7 +83,7 @@ def remove_everything(
 ) -> list[WriteResult]:
     """Undo every run, newest first, then take out what is left of ours in any known file.
 
-    Library, journal and settings are deleted only if no file failed. One that isn't there, or can't be read,
+    Library, models, journal and settings are deleted only if no file failed. One that isn't there, or can't be read,
     counts as failed, since it may hold a mark; the former not with `forget_missing`. Meanwhile no other
     process can write. Errors: `JournalError`; `LibraryError` if something can't be deleted.
     """
@@ -173,6 +174,11 @@ def _delete(places: Places, journal: Journal) -> None:
         for end in ("", "-wal", "-shm"):
             Path(f"{places.library}{end}").unlink(missing_ok=True)
         places.settings.unlink(missing_ok=True)
+        if places.settings.parent.is_dir():
+            for left in list(places.settings.parent.iterdir()):  # by one who was killed changing the settings
+                if TEMP_NAME.fullmatch(left.name):
+                    left.unlink()
+        Registry(places.models).erase()
         journal.erase()
     except OSError as error:
         raise LibraryError(

@@ -109,6 +109,8 @@ class LabelOrigin(StrEnum):
     CONFIRMED = "confirmed"
     CORRECTED = "corrected"
     IMPORTED = "imported"
+    WEAK = "weak"
+    """Drawn from something that only hints at it, such as a playlist made for another purpose."""
 
 
 @dataclass(frozen=True, slots=True)

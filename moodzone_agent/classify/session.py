@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from moodzone_agent.classify.bundle import Bundle
 from moodzone_agent.classify.pool import WindowEstimates, head_inputs, pool
+from moodzone_agent.classify.ribbon import CONTEXT_FRAMES, ZoneShares, course_ribbon, window_ribbon
 from moodzone_agent.classify.runtime import load_graph
 from moodzone_agent.types import Cuts, Estimate
 
@@ -18,6 +19,8 @@ FloatArray = NDArray[np.float32]
 
 _WINDOWS_AT_ONCE: Final = 64
 """The kernel machine holds its distances from all that it learned from; those of hours would fill 100 MB."""
+_FRAMES_AT_ONCE: Final = 128
+"""The map to normal scores holds 8 kB a frame: these stay in the processor's cache."""
 
 
 class ZoneModel:
@@ -27,7 +30,7 @@ class ZoneModel:
     """
 
     def __init__(self, bundle: Bundle, cuts: Cuts | None = None) -> None:
-        cuts = cuts or Cuts()
+        cuts = cuts if cuts and bundle.accepts_cuts else Cuts()
         self.bundle = bundle
         self.model_id = bundle.model_id
         """Of the bundle, with the cuts where they aren't the usual ones: other cuts make other estimates."""
@@ -40,7 +43,7 @@ class ZoneModel:
 
         Errors: `BundleError` if ONNX Runtime cannot load them.
         """
-        _ = self._zones, self._head
+        _ = self._zones, self._head, self._frames
 
     def rate(self, windows: FloatArray) -> WindowEstimates:
         """Estimates of feature vectors [W, F]. Errors: as for `load`."""
@@ -71,6 +74,32 @@ class ZoneModel:
             sure=max(yellow, green, purple) >= self.bundle.sure_from,
         )
 
+    def course(self, frames: FloatArray) -> FloatArray | None:
+        """Arousal [T], 1 to 9, of frames [T, K] by what they and the 5 s before them hold; None without a frame model.
+
+        Errors: as for `load`.
+        """
+        if self._frames is None:
+            return None
+        parts = [np.empty(0, np.float32)]
+        for first in range(0, len(frames), _FRAMES_AT_ONCE):
+            before = min(first, CONTEXT_FRAMES)
+            block = frames[first - before : first + _FRAMES_AT_ONCE]
+            parts.append(self._frames.run(["arousal"], {"frames": block})[0][before:])
+        return np.asarray(np.concatenate(parts) * 4 + 5, np.float32)
+
+    def ribbon(
+        self, windows: WindowEstimates, duration: float, course: FloatArray | None
+    ) -> NDArray[np.float64]:
+        """[T, 2] rank of the zone (0 to 2) and arousal (1 to 9) along a track of so many seconds.
+
+        From its `course`, or an earlier ribbon's arousal, where the bundle has a frame model; else from the windows.
+        """
+        if course is None or self._frames is None:
+            return window_ribbon(windows, duration)
+        cuts = Cuts(*self._cuts.tolist())
+        return course_ribbon(windows, course, ZoneShares(cuts, self.bundle.spread))
+
     def _run_head(self, rows: FloatArray) -> FloatArray:
         return np.asarray(self._head.run(["zone_probabilities"], {"inputs": rows})[0])
 
@@ -81,3 +110,7 @@ class ZoneModel:
     @cached_property
     def _head(self) -> Any:
         return load_graph(self.bundle.head_model) if self.bundle.head_model else None
+
+    @cached_property
+    def _frames(self) -> Any:
+        return load_graph(self.bundle.ribbon_model) if self.bundle.ribbon_model else None

@@ -144,7 +144,7 @@ def run_demo(*, keep: Path | None, svg: Path | None) -> int:
 def _run_in(folder: Path, console: Console) -> bool:
     music = folder / "music"
     music.mkdir()
-    places = Places(folder / "settings.toml", folder / "library.sqlite", folder / "journal")
+    places = Places(*(folder / name for name in ("settings.toml", "library.sqlite", "journal", "models")))
     return _Demo(console, music, places, ZoneModel(load_bundle()), TagSettings()).run()
 
 

@@ -57,8 +57,14 @@ FRAME_COLUMNS: Final = (
 )
 """Columns of a frame table; `frames.FrameAccumulator` defines each."""
 
-TRACK_COLUMNS: Final = FRAME_COLUMNS[: FRAME_COLUMNS.index("mfcc_5") + 1]
-"""Those that are kept to the end of the track: the named features and the drops come from them."""
+TRACK_COLUMNS: Final = FRAME_COLUMNS[: FRAME_COLUMNS.index("chroma_c")]
+"""Those that are kept to the end of the track: the named features, the drops and the ribbon come from them."""
+
+RIBBON_COLUMNS: Final = tuple(
+    name for name in TRACK_COLUMNS if name not in {f"mfcc_{i}" for i in range(6, N_MFCC + 1)}
+)
+"""Those that the frame model sees. The finer MFCC raise no figure of the folds, chroma and tuning only valence's, which
+the ribbon takes from the windows."""
 
 NAMED_FEATURES: Final = (
     "tempo",

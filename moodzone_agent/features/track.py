@@ -18,6 +18,7 @@ from moodzone_agent.features.spec import (
     FEATURE_NAMES,
     FRAME_COLUMNS,
     NAMED_FEATURES,
+    RIBBON_COLUMNS,
     STATISTICS,
     TRACK_COLUMNS,
     WINDOW_FRAMES,
@@ -33,6 +34,7 @@ _NAMED_MFCC: Final = [_COLUMN[f"mfcc_{i}"] for i in range(1, 6)]
 _CHROMA: Final = slice(_COLUMN["chroma_c"], _COLUMN["chroma_b"] + 1)
 _HPCP: Final = slice(_COLUMN["hpcp_c"], _COLUMN["hpcp_b"] + 1)
 _TUNING: Final = slice(_COLUMN["tuning_cos"], _COLUMN["tuning_sin"] + 1)
+_RIBBON: Final = [_COLUMN[name] for name in RIBBON_COLUMNS]
 _QUIETEST_DB: Final = -60.0
 _WINDOW_HOPS: Final = first_hop(WINDOW_FRAMES) - 1
 """Windows begin on different fractions of a hop; all hold at least this many."""
@@ -52,6 +54,8 @@ class TrackFeatures:
     complete_windows: int
     """How many of these stay as they are while more audio comes."""
     drops: tuple[Drop, ...]
+    frames: FloatArray
+    """[T, K]: of each complete frame, the columns `spec.RIBBON_COLUMNS`."""
 
 
 class TrackAccumulator:
@@ -143,7 +147,7 @@ class TrackAccumulator:
         track = windows.mean(axis=0, dtype=np.float64).astype(np.float32)
         bpm, _ = self._tempo.result()
         track[: len(NAMED_FEATURES)] = _named(columns[None], bpm, [drops])[0]
-        return TrackFeatures(track, windows, complete, drops)
+        return TrackFeatures(track, windows, complete, drops, columns[:, _RIBBON])
 
     def _window_vectors(self, starts: Sequence[int]) -> FloatArray:
         """[len(starts), F] of the windows that start at these frames."""

@@ -85,6 +85,8 @@ class Analysis:
     windows: NDArray[np.float32]
     """[W, F] features, one row a window."""
     warnings: tuple[str, ...] = ()
+    frames: NDArray[np.float32] | None = None
+    """[T, K] of `spec.RIBBON_COLUMNS`. Not stored: what the frame model makes of them lives on in the ribbon."""
 
 
 @dataclass(frozen=True, slots=True)

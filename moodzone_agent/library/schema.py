@@ -119,7 +119,37 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1,)
+# Labels may be weak. SQLite can't change a CHECK, so the table is made anew; dropping the old one takes its index
+# and triggers with it.
+_VERSION_2: Final = """
+DROP VIEW last_label;
+CREATE TABLE new_label (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio_id TEXT NOT NULL REFERENCES track,
+    zone TEXT CHECK (zone IN ('YELLOW', 'GREEN', 'PURPLE')),
+    origin TEXT NOT NULL CHECK (origin IN ('asked', 'confirmed', 'corrected', 'imported', 'weak')),
+    source TEXT NOT NULL,
+    time_ns INTEGER NOT NULL
+);
+INSERT INTO new_label (arrival, audio_id, zone, origin, source, time_ns)
+    SELECT arrival, audio_id, zone, origin, source, time_ns FROM label ORDER BY arrival;
+DROP TABLE label;
+ALTER TABLE new_label RENAME TO label;
+CREATE INDEX label_by_audio ON label (audio_id, arrival);
+CREATE TRIGGER label_is_never_changed BEFORE UPDATE ON label
+BEGIN
+    SELECT RAISE(ABORT, 'labels are never changed');
+END;
+CREATE TRIGGER label_is_never_deleted BEFORE DELETE ON label
+BEGIN
+    SELECT RAISE(ABORT, 'labels are never deleted');
+END;
+CREATE VIEW last_label AS
+    SELECT * FROM label AS said
+    WHERE arrival = (SELECT max(arrival) FROM label WHERE label.audio_id = said.audio_id);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2)
 """The script at index ``n`` leads from version ``n`` to ``n + 1``. A released script is never edited."""
 
 

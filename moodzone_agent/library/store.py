@@ -31,6 +31,7 @@ from moodzone_agent.library.records import (
     Stamp,
     TrackRecord,
     pack_ribbon,
+    unpack_ribbon,
 )
 from moodzone_agent.library.schema import migrate
 from moodzone_agent.library.volumes import MountTable, Place, Volume
@@ -258,6 +259,24 @@ class Library:
             warnings=_list(row["warnings"]),
         )
 
+    def analyses(self, features_version: int, *, at_most: int | None = None) -> Iterator[Analysis]:
+        """The analyses with features of this version: all, or a sample that stays the same while nothing is added.
+
+        Estimates may be stored while this is iterated.
+        """
+        ids = self._rows(  # an audio id is a hash: the first ones are as good as drawn by lot
+            "SELECT audio_id FROM features WHERE version = ? ORDER BY audio_id LIMIT ifnull(?, -1)",
+            (features_version, at_most),
+        )
+        for (audio_id,) in ids:
+            analysis = self.analysis(audio_id, features_version)
+            if analysis is not None:
+                yield analysis
+
+    def count_rated(self) -> int:
+        """How many recordings have an estimate."""
+        return int(self._rows("SELECT count(*) FROM estimate")[0][0])
+
     def known_audio(self, features_version: int) -> Iterator[tuple[str, int, float]]:
         """Audio id, size and duration of each file that needs no analysis: copies are recognised by them."""
         rows = self._rows(
@@ -291,6 +310,11 @@ class Library:
                 made_ns=time.time_ns(),
                 ribbon=pack_ribbon(ribbon),
             )
+
+    def ribbon(self, audio_id: str) -> NDArray[np.float32]:
+        """[N, 2] rank and arousal along the track, as last stored; no rows where it was never rated."""
+        rows = self._rows("SELECT ribbon FROM estimate WHERE audio_id = ?", (audio_id,))
+        return unpack_ribbon(rows[0]["ribbon"] if rows else b"")
 
     def tracks_to_rate(self, model: str, features_version: int) -> Iterator[Analysis]:
         """The analyses, with features of this version, that ``model`` has not rated; needs no audio.

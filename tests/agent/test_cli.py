@@ -17,13 +17,27 @@ import mutagen
 import pytest
 
 from exporters.tags.edit import read_state
+from moodzone_agent.classify.registry import Registry
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Zone
+from tests.agent.classify.bundles import other_bundle
 from tests.agent.conftest import ENDINGS, World, make_track, no_root
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "from moodzone_agent.cli import main; main()"
-COMMANDS = ("scan", "write", "undo", "remove", "show", "list", "label", "demo", "doctor")
+COMMANDS = (
+    "scan",
+    "write",
+    "undo",
+    "remove",
+    "show",
+    "list",
+    "label",
+    "demo",
+    "doctor",
+    "calibrate",
+    "model",
+)
 SCAN_KEYS = [
     "path",
     "status",
@@ -174,6 +188,10 @@ def test_every_command_has_help(tmp_path: Path, command: str) -> None:
         (["list", "--zone", "blue"], "purple"),
         (["label", "song.mp3"], "yellow, green, purple or none"),
         (["label", "green"], "name at least one file"),
+        (["calibrate"], "no library yet"),
+        (["calibrate", "--shares", "50,50"], "three percentages"),
+        (["model", "diff"], "number"),
+        (["model", "diff", "0"], "no library yet"),
     ],
 )
 def test_wrong_use_is_told_with_a_hint(tmp_path: Path, arguments: list[str], hint: str) -> None:
@@ -399,6 +417,9 @@ def test_remove(world: World, originals: Path) -> None:
     assert "--labels" in refused.stderr
     assert "2 would be freed of marks" in fine(world.home, "remove", "--dry-run")
     labels = world.home.parent / "labels.csv"
+    models = Registry(world.home / "models")
+    models.promote(models.add(other_bundle(world.home.parent / "bundle")))
+    (world.home / ".mz-0123abcd.tmp").write_text("")
     assert "2 freed of marks" in fine(world.home, "remove", "--labels", labels, "--yes")
     assert digests(world.music) == before
     assert not world.home.exists()
@@ -413,7 +434,7 @@ def test_remove_can_be_repeated_as_it_was(world: World, originals: Path) -> None
     labels = world.home.parent / "labels.csv"
     failed = run(world.home, "remove", "--labels", labels, "--yes")
     assert (failed.returncode, failed.stderr) == (1, "")
-    assert "library, journal and settings are kept" in failed.stdout
+    assert "library, models, journal and settings are kept" in failed.stdout
     aside.rename(path)
     assert "1 freed of marks" in fine(world.home, "remove", "--labels", labels, "--yes")
     assert "PURPLE" in labels.read_text()

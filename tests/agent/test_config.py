@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporters.atomic import Times
 from exporters.tags.edit import TagField
-from moodzone_agent.config import HOME_VARIABLE, Places, Settings, load_settings
+from moodzone_agent.config import (
+    HOME_VARIABLE,
+    Places,
+    Settings,
+    change_settings,
+    load_settings,
+    stored_table,
+)
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
 
@@ -81,7 +90,9 @@ def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
 def test_home_variable_holds_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     places = Places.find()
-    assert {places.settings.parent, places.library.parent, places.journal.parent} == {tmp_path}
+    assert {places.settings.parent, places.library.parent, places.journal.parent, places.models.parent} == {
+        tmp_path
+    }
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(HOME_VARIABLE, "here")
     assert Places.find().library.parent == tmp_path / "here"
@@ -95,3 +106,109 @@ def test_without_it_the_platform_decides(tmp_path: Path, monkeypatch: pytest.Mon
     places = Places.find()
     assert places.settings.parent == user_config_path("moodzone", appauthor=False)
     assert {places.library.parent, places.journal.parent} == {user_data_path("moodzone", appauthor=False)}
+
+
+EDITED = """\
+# my settings
+
+[tags]   # how I like it
+field = 'grouping'
+
+[zones]
+# found by ear
+yellow_max = 3.50   # not lower
+purple_min_valence = 2
+
+[journal]
+keep_days = 30
+"""
+
+
+def test_a_change_keeps_all_else_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(EDITED, encoding="utf-8")
+    before = stored_table(path, "zones")
+    assert before == {"yellow_max": 3.5, "purple_min_valence": 2}
+    change_settings(path, "zones", {"yellow_max": 4.25, "purple_min": 5.5, "purple_min_valence": None})
+    assert load_settings(path).zones == Cuts(4.25, 5.5, 4.5)
+    text = path.read_text(encoding="utf-8")
+    for kept in (
+        "# my settings",
+        "[tags]   # how I like it",
+        "field = 'grouping'",
+        "# found by ear",
+        "# not lower",
+    ):
+        assert kept in text
+    change_settings(path, "zones", {"yellow_max": 3.5, "purple_min": None, "purple_min_valence": 2.0})
+    assert load_settings(path).zones == Cuts(3.5, 6.0, 2.0)
+    assert load_settings(path).journal.keep_days == 30
+    assert [place.name for place in tmp_path.iterdir()] == ["settings.toml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing",
+        "zones = {yellow_max = 3}",
+        "zones.yellow_max = 3",
+        "[zones]",
+        "[zones]\n# mine\n",
+        "[zones]\r\nyellow_max = 3 # low\r\n",
+        "[journal]\nkeep_days = 3",
+        "[zones]\nyellow_max = 3\n[zones.more]\n",
+    ],
+)
+def test_a_change_of_any_way_of_writing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "new folder" / "settings.toml"
+    path.parent.mkdir()
+    path.write_bytes(text.encode())
+    if "more" in text:
+        with pytest.raises(UsageError, match=r"no setting zones\.more"):
+            change_settings(path, "zones", {"yellow_max": 4.5})
+        assert path.read_bytes() == text.encode()
+        return
+    before = load_settings(path)
+    was = {"yellow_max": stored_table(path, "zones").get("yellow_max"), "purple_min": None}
+    change_settings(path, "zones", {"yellow_max": 4.5, "purple_min": 5.5})
+    assert load_settings(path).zones == Cuts(4.5, 5.5)
+    assert ("\r\n" in text) == (b"low\r\n" in path.read_bytes())
+    change_settings(path, "zones", was)
+    assert load_settings(path) == before
+    assert ("# mine" in text) == ("# mine" in path.read_text())
+
+
+def test_a_change_makes_the_file_and_follows_a_link(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "settings.toml"
+    change_settings(path, "zones", {"yellow_max": 4.5})
+    assert path.read_text() == "[zones]\nyellow_max = 4.5\n"
+    change_settings(path, "zones", {"yellow_max": None})
+    assert path.read_text() == ""
+    real = tmp_path / "dotfiles.toml"
+    path.replace(real)
+    real.chmod(0o600)
+    path.symlink_to(real)
+    change_settings(path, "zones", {"yellow_max": 4.5})
+    assert path.is_symlink()
+    assert "4.5" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_change_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"permissions|cannot be read"):
+        change_settings(tmp_path / "file" / "settings.toml", "zones", {"yellow_max": 4.5})
+
+
+@given(
+    comment=st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029\x85")),
+    value=st.floats(1, 6),
+)
+def test_any_comment_is_kept(tmp_path_factory: pytest.TempPathFactory, comment: str, value: float) -> None:
+    path = tmp_path_factory.mktemp("settings") / "settings.toml"
+    text = f"# {comment}\n[tags]\nfield = 'none' # {comment}\n"
+    path.write_bytes(text.encode())
+    change_settings(path, "zones", {"yellow_max": value})
+    assert path.read_bytes().decode().startswith(text)
+    assert load_settings(path).zones.yellow_max == value

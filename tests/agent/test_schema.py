@@ -70,6 +70,44 @@ def test_migration_that_fails_changes_nothing(connection: sqlite3.Connection, br
     assert list(connection.iterdump()) == before
 
 
+@pytest.fixture
+def first_version(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A library of version 1 in which two labels were given and one of them taken back."""
+    connection = sqlite3.connect(tmp_path / "first.sqlite", isolation_level=None)
+    migrate(connection, MIGRATIONS[:1])
+    connection.execute("INSERT INTO track (audio_id) VALUES ('a'), ('b')")
+    connection.execute(
+        """
+        INSERT INTO label (audio_id, zone, origin, source, time_ns) VALUES
+        ('a', 'PURPLE', 'asked', 'cli', 7), ('b', 'GREEN', 'imported', 'tags', 8), ('a', NULL, 'corrected', 'cli', 9)
+        """
+    )
+    yield connection
+    connection.close()
+
+
+def test_labels_of_the_first_version_stay(first_version: sqlite3.Connection) -> None:
+    history, last = (f"SELECT * FROM {table} ORDER BY arrival" for table in ("label", "last_label"))
+    before = first_version.execute(history).fetchall(), first_version.execute(last).fetchall()
+    assert [len(rows) for rows in before] == [3, 2]
+    migrate(first_version)
+    assert (first_version.execute(history).fetchall(), first_version.execute(last).fetchall()) == before
+
+
+def test_labels_of_the_first_version_stay_protected_and_go_on(first_version: sqlite3.Connection) -> None:
+    migrate(first_version)
+    give = "INSERT INTO label (audio_id, zone, origin, source, time_ns) VALUES ('b', 'YELLOW', ?, 'cli', 10)"
+    first_version.execute(give, ("weak",))
+    assert first_version.execute("SELECT max(arrival) FROM label").fetchone() == (4,)
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        first_version.execute(give, ("guessed",))
+    for statement in ("UPDATE label SET zone = 'GREEN'", "DELETE FROM label"):
+        with pytest.raises(sqlite3.IntegrityError, match="labels are never"):
+            first_version.execute(statement)
+    plan = str(first_version.execute("EXPLAIN QUERY PLAN SELECT * FROM last_label").fetchall())
+    assert "label_by_audio" in plan
+
+
 def test_library_of_a_newer_program_is_refused_and_left_alone(
     connection: sqlite3.Connection, path: Path
 ) -> None:

@@ -405,7 +405,7 @@ def test_a_players_stick_is_written_only_when_named(world: World, originals: Pat
 
 
 def remove(world: World, *, dry_run: bool = False, forget_missing: bool = False) -> dict[str, str]:
-    places = Places(world.home / "settings.toml", world.home / "library.sqlite", world.home / "journal")
+    places = Places(*(world.home / name for name in ("settings.toml", "library.sqlite", "journal", "models")))
     results = removal.remove_everything(
         world.library, places, Settings(), dry_run=dry_run, forget_missing=forget_missing
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moodzone_agent.audio.decode import AudioReader
 from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.classify.bundle import load_bundle
-from moodzone_agent.classify.pool import WindowEstimates, pool, ribbon
+from moodzone_agent.classify.pool import WindowEstimates, pool
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features.spec import FEATURE_NAMES
@@ -33,32 +33,6 @@ def test_a_track_is_the_mean_of_its_windows() -> None:
     assert estimate.zone is Zone.YELLOW
     assert estimate.sure
     assert not pool(windows(2, 2, 5, 7), sure_from=0.51, model="m").sure
-
-
-def test_a_ribbon_has_a_row_per_frame() -> None:
-    # 30 s: windows at 0, 5, 10, 15 and 20 s.
-    rows = ribbon(windows(2, 2, 2, 8, 8), 30.2)
-    assert rows.shape == (60, 2)
-    np.testing.assert_allclose(rows[:30, 1], 2)
-    np.testing.assert_allclose(rows[30:40, 1], 5, err_msg="held by one window of each")
-    np.testing.assert_allclose(rows[40:, 1], 8)
-    assert set(rows[:30, 0]) == {0}
-    assert set(rows[40:, 0]) == {2}
-
-
-def test_the_last_window_ends_with_the_track() -> None:
-    # 12 s: windows at 0 and at 2 s.
-    rows = ribbon(windows(2, 8), 12.0)
-    np.testing.assert_allclose(rows[:4, 1], 2)
-    np.testing.assert_allclose(rows[4:20, 1], 5)
-    np.testing.assert_allclose(rows[20:, 1], 8)
-
-
-@pytest.mark.parametrize("seconds", [0.5, 3.0, 9.9])
-def test_a_track_shorter_than_a_window_has_a_ribbon(seconds: float) -> None:
-    rows = ribbon(windows(3), seconds)
-    assert len(rows) == int(seconds / 0.5)
-    np.testing.assert_allclose(rows[:, 1], 3)
 
 
 def looped_arousal(model: ZoneModel, clip: NDArray[np.float32], loops: int) -> float:

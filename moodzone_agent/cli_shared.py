@@ -1,0 +1,109 @@
+"""What the commands of ``moodzone`` share: exit codes, options, what they open, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from moodzone_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from moodzone_agent.classify.session import ZoneModel
+    from moodzone_agent.config import Places, Settings
+    from moodzone_agent.library.store import Library
+
+_Item = TypeVar("_Item")
+
+DONE: Final = 0
+SOME_FAILED: Final = 1
+WRONG_USE: Final = 2
+STOPPED: Final = 3
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+
+
+def setting() -> tuple[Places, Settings]:
+    """Where our things are, and the user's settings. Errors: `UsageError` of the settings."""
+    from moodzone_agent.config import Places, load_settings
+
+    places = Places.find()
+    return places, load_settings(places.settings)
+
+
+@contextmanager
+def open_library(places: Places, *, must_exist: bool = False) -> Iterator[Library]:
+    """The library, open. Errors: `UsageError` if it must exist and doesn't; `LibraryError`."""
+    from moodzone_agent.library.store import Library
+
+    if must_exist and not places.library.exists():
+        raise UsageError("there is no library yet: `moodzone scan FOLDER` makes it")
+    with Library.open(places.library) as library:
+        yield library
+
+
+def zone_model(places: Places, settings: Settings) -> ZoneModel:
+    """The model in use; why it isn't the one that was promoted, if so, is told on stderr.
+
+    Errors: `BundleError` if not even the one that ships can be used.
+    """
+    from moodzone_agent.classify.registry import Registry
+    from moodzone_agent.classify.session import ZoneModel
+
+    champion = Registry(places.models).champion()
+    if champion.warning:
+        sys.stderr.write(f"moodzone: {champion.warning}\n")
+    return ZoneModel(champion.bundle, settings.zones)
+
+
+def ask(question: str) -> bool:
+    """Ask for a yes. Errors: `UsageError` if there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask; give --yes")
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise typer.Exit(STOPPED) from None
+
+
+def following(what: str, items: Iterator[_Item], total: int) -> Iterator[_Item]:
+    """Pass items on, with a bar on a terminal's stderr that shows how many of them came."""
+    from rich.progress import Progress
+
+    terminal = console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+        yield from progress.track(items, total=total, description=what)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def out(what: RenderableType) -> None:
+    """Print without breaking lines, so that paths can be copied and searched."""
+    console().print(what, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(line: dict[str, Any]) -> None:
+    """Print one JSON object as a line."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def shown(path: Path) -> str:
+    """A path as it is printed."""
+    from moodzone_agent.console import printable
+
+    return printable(path)
