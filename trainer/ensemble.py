@@ -37,7 +37,7 @@ chapter 5) on DEAM's artists outside the lockbox.
 _KNOTS: Final = 17
 KERNEL_SHARE: Final = 2 / 3
 """Of the kernel machines in the mean; the trees have the rest."""
-_TREES: Final = {
+TREES: Final = {
     "n_estimators": 600,
     "max_depth": 3,
     "learning_rate": 0.04,
@@ -45,7 +45,9 @@ _TREES: Final = {
     "colsample_bytree": 0.3,
     "min_child_weight": 5,
     "tree_method": "hist",
+    "n_jobs": 1,
 }
+"""One thread: the trees are small, and threads that wait for each other on a busy computer take many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class AffectEnsemble:
 
         scores, kernels = fit_kernel_machines(windows, targets, weights)
         trees = [
-            XGBRegressor(**_TREES, random_state=seed).fit(windows, target, sample_weight=weights)
+            XGBRegressor(**TREES, random_state=seed).fit(windows, target, sample_weight=weights)
             for target in targets.T
         ]
         return cls(scores, kernels, (trees[0], trees[1]))

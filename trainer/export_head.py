@@ -20,6 +20,7 @@ from trainer.heads import (
     AFFECT_COLUMNS,
     CENTRE,
     GAMMA,
+    LEAST_STACKED,
     GaussianProcessHead,
     Head,
     LogisticHead,
@@ -193,7 +194,7 @@ def _log_odds(sources: list[str], name: str) -> onnx.GraphProto:
                 log_odds = Log (possible)
             }}
             """,
-            {"least": np.array(1e-4, np.float32)},
+            {"least": np.array(LEAST_STACKED, np.float32)},
         ),
         f"{name}_",
     )

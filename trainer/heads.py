@@ -55,6 +55,8 @@ _TREES: Final = {
 }
 _ROUNDS: Final = 150
 _FAINT: Final = 0.01
+LEAST_STACKED: Final = 0.01
+"""Below this, logarithms would tell members apart by what is rounding in single precision."""
 _LEAST: Final = 1e-9
 """No zone is impossible."""
 
@@ -273,4 +275,4 @@ class MeanHead:
 
 def log_odds(members: list[FloatArray]) -> FloatArray:
     """What a `StackedHead` sees: logarithms of probabilities [N, 3], side by side, [N, 3 M]."""
-    return np.log(np.clip(np.concatenate(members, axis=1), 1e-4, 1.0))
+    return np.log(np.maximum(np.concatenate(members, axis=1), LEAST_STACKED))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,20 +13,25 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from moodzone_agent.classify.bundle import MANIFEST, SCHEMA, ZONE_MODEL
+from moodzone_agent.classify.bundle import RIBBON_MODEL, SCHEMA, ZONE_MODEL
 from moodzone_agent.classify.pool import WindowEstimates, head_inputs
-from moodzone_agent.errors import DataSetError, UsageError
+from moodzone_agent.classify.ribbon import along
+from moodzone_agent.errors import DataSetError
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
 from moodzone_agent.library.records import Analysis
 from moodzone_agent.types import ZONES, Cuts
-from trainer.datasets.deam import Deam, Song, load_deam, without
+from trainer.bundles import check_replaceable, write_bundle
+from trainer.datasets.deam import Deam, Song, aligned, load_deam, without
 from trainer.datasets.splits import FOLDS, artist_folds, in_lockbox
 from trainer.ensemble import TARGETS, AffectEnsemble, zone_probabilities
 from trainer.evaluate import classification, regression, rounded, sure_from
 from trainer.export_onnx import check_parity, to_onnx
 from trainer.extraction import extract
 from trainer.heads import TreesHead
-from trainer.strategies import save_base
+from trainer.ribbon import SONGS_2015, FrameModel, Judged, Line
+from trainer.ribbon import check_parity as check_ribbon_parity
+from trainer.ribbon import to_onnx as ribbon_to_onnx
+from trainer.strategies import Labelled, save_base
 
 _MIN_SONGS: Final = 50
 _SURE_ACCURACY: Final = 0.80
@@ -51,6 +53,10 @@ class TrainingData:
     """[N, F]."""
     song_of: NDArray[np.intp]
     """[N] index into `songs`."""
+    frames: tuple[NDArray[np.float32], ...] = ()
+    """[T, K] of each song, what the frame model sees."""
+    dynamic: tuple[NDArray[np.float64], ...] = ()
+    """[T, 2] of each song, the dynamic labels of these frames; NaN where there are none."""
 
     @property
     def truth(self) -> NDArray[np.float64]:
@@ -67,9 +73,11 @@ class TrainingData:
         chosen = np.asarray(songs)
         rows = np.flatnonzero(np.isin(self.song_of, chosen))
         renumbered = np.searchsorted(np.sort(chosen), self.song_of[rows])
-        return TrainingData(
-            tuple(self.songs[index] for index in np.sort(chosen)), self.windows[rows], renumbered
+        songs, frames, dynamic = (
+            tuple(of_song[index] for index in np.sort(chosen)) if of_song else ()
+            for of_song in (self.songs, self.frames, self.dynamic)
         )
+        return TrainingData(songs, self.windows[rows], renumbered, frames, dynamic)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -89,6 +97,18 @@ class TrainingData:
             no_zones = np.empty((len(arousal), len(ZONES)), np.float32)
             rows.append(head_inputs(self.windows[of_song], WindowEstimates(no_zones, arousal, valence)))
         return np.stack(rows)
+
+    def along(self, rows: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Estimates [N, 2] of the windows, laid along the frames of each song, [T, 2]."""
+        return [along(rows[self.song_of == song], len(frames)) for song, frames in enumerate(self.frames)]
+
+    def fit_frames(self) -> FrameModel:
+        """A frame model trained on the frames that have labels."""
+        return FrameModel.fit(self.frames, self.dynamic)
+
+    def judged(self, windows: list[NDArray[np.float64]], frames: list[NDArray[np.float64]]) -> Judged:
+        """The songs' estimates beside their dynamic labels."""
+        return Judged(tuple(song.song_id for song in self.songs), list(self.dynamic), windows, frames)
 
     def mean_by_song(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """[S, 2]: the mean of [N, 2] over each song's windows."""
@@ -115,8 +135,7 @@ def pretrain(
     Errors: `DataSetError`; `UsageError` if `out` exists and is no bundle; `BundleError` if the graph
     disagrees.
     """
-    if out.exists() and not (out / MANIFEST).exists() and any(out.iterdir()):
-        raise UsageError(f"{out} exists and is not a model bundle; name another folder")
+    check_replaceable(out)
     found = load_deam(deam)
     if found.exchange_undone:
         say(
@@ -130,16 +149,23 @@ def pretrain(
     locked = np.array([in_lockbox(artist) for artist in data.artists])
     development, lockbox = data.only(np.flatnonzero(~locked)), data.only(np.flatnonzero(locked))
     say(f"{len(development.songs)} songs to develop on, {len(lockbox.songs)} by other artists in the lockbox")
-    held_out_windows = _cross_validate(development, seed=seed)
-    held_out = development.mean_by_song(held_out_windows)
+    rows = cross_validate(development, seed=seed)
+    held_out = development.mean_by_song(rows)
     spread = (held_out - development.truth).std(axis=0)
     probabilities = zone_probabilities(held_out, spread, cuts)
-    threshold, coverage = sure_from(_ranks(development, cuts), probabilities, accuracy=_SURE_ACCURACY)
+    threshold, coverage = sure_from(song_ranks(development, cuts), probabilities, accuracy=_SURE_ACCURACY)
     metrics = {"cv": _figures(development, held_out, spread, cuts) | {"sure_coverage": round(coverage, 4)}}
 
     judged = development.fit(seed=seed)
-    locked_windows = judged.predict(lockbox.windows)
-    metrics["lockbox"] = _figures(lockbox, lockbox.mean_by_song(locked_windows), spread, cuts)
+    locked_rows = judged.predict(lockbox.windows)
+    metrics["lockbox"] = _figures(lockbox, lockbox.mean_by_song(locked_rows), spread, cuts)
+    frame_model = None
+    labelled = sum(bool(np.isfinite(labels).any()) for labels in data.dynamic)
+    if labelled >= _MIN_SONGS:
+        metrics["ribbon"] = _ribbon_figures(development, rows, lockbox, locked_rows, seed=seed)
+        frame_model = data.fit_frames()
+    else:
+        say(f"only {labelled} songs have dynamic labels; there will be no frame model")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ZONE_MODEL
         onnx.save(to_onnx(judged, spread, len(FEATURE_NAMES)), path)
@@ -147,9 +173,9 @@ def pretrain(
 
     final = data.fit(seed=seed)
     unseen = np.empty((len(data.windows), len(TARGETS)))
-    unseen[~locked[data.song_of]], unseen[locked[data.song_of]] = held_out_windows, locked_windows
+    unseen[~locked[data.song_of]], unseen[locked[data.song_of]] = rows, locked_rows
     booster = TreesHead.fit(
-        data.head_rows(unseen), _ranks(data, cuts), np.ones(len(data.songs)), seed=seed
+        data.head_rows(unseen), song_ranks(data, cuts), np.ones(len(data.songs)), seed=seed
     ).booster
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
@@ -158,6 +184,7 @@ def pretrain(
         "zones": ZONES,
         "cuts": asdict(cuts),
         "accepts_cuts": True,
+        "operating_point": "natural: the likeliest zone, priors as in DEAM",
         "spread": dict(zip(TARGETS, spread.round(6).tolist(), strict=True)),
         "sure_from": round(threshold, 4),
         "trained_on": {
@@ -173,7 +200,17 @@ def pretrain(
         "seed": seed,
         "packages": {name: version(name) for name in ("onnx", "onnxmltools", "scikit-learn", "skl2onnx")},
     }
-    return _write(out, manifest, final, booster, spread, data)
+
+    def fill(folder: Path) -> None:
+        onnx.save(to_onnx(final, spread, len(FEATURE_NAMES)), folder / ZONE_MODEL)
+        check_parity(folder / ZONE_MODEL, final, spread, data.windows)
+        save_base(folder, final.scores, booster)
+        if frame_model is not None:
+            onnx.save(ribbon_to_onnx(frame_model), folder / RIBBON_MODEL)
+            check_ribbon_parity(folder / RIBBON_MODEL, frame_model, data.frames)
+        (folder / "LICENCE.txt").write_text(_LICENCE, encoding="utf-8")
+
+    return write_bundle(out, manifest, fill, kind="deam", named_by=ZONE_MODEL)
 
 
 def deam_windows(
@@ -200,20 +237,69 @@ def deam_windows(
         raise DataSetError(f"only {len(deam.songs)} songs can be used; at least {_MIN_SONGS} are needed")
     windows = [analyses[song.song_id].windows for song in deam.songs]
     counts = [len(rows) for rows in windows]
-    return deam, TrainingData(deam.songs, np.concatenate(windows), np.repeat(np.arange(len(counts)), counts))
+    frames = tuple(_frames(analyses[song.song_id]) for song in deam.songs)
+    dynamic = tuple(
+        aligned(deam.dynamic.get(song.song_id), duration=analyses[song.song_id].duration, frames=len(rows))
+        for song, rows in zip(deam.songs, frames, strict=True)
+    )
+    song_of = np.repeat(np.arange(len(counts)), counts)
+    return deam, TrainingData(deam.songs, np.concatenate(windows), song_of, frames, dynamic)
 
 
-def _cross_validate(data: TrainingData, *, seed: int) -> NDArray[np.float64]:
+def _frames(analysis: Analysis) -> NDArray[np.float32]:
+    assert analysis.frames is not None
+    return analysis.frames
+
+
+def cross_validate(data: TrainingData, *, seed: int) -> NDArray[np.float64]:
     """Each window's arousal and valence [N, 2] by a model that knows no song of its artist."""
     held_out = np.empty((len(data.windows), len(TARGETS)))
     for train, judge in artist_folds(data.artists, seed=seed):
-        held_out[np.isin(data.song_of, judge)] = (
-            data.only(train).fit(seed=seed).predict(data.only(judge).windows)
-        )
+        rows = np.isin(data.song_of, judge)
+        held_out[rows] = data.only(train).fit(seed=seed).predict(data.windows[rows])
     return held_out
 
 
-def _ranks(data: TrainingData, cuts: Cuts) -> NDArray[np.intp]:
+def _ribbon_figures(
+    development: TrainingData,
+    rows: NDArray[np.float64],
+    lockbox: TrainingData,
+    locked_rows: NDArray[np.float64],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """What the ribbon is worth on the dynamic labels, by models that know no song of an artist they are judged on.
+
+    `rows` and `locked_rows`: held-out estimates [N, 2] of the windows of either part.
+    """
+    windows = development.along(rows)
+    frames: list[NDArray[np.float64]] = [np.empty(0)] * len(windows)
+    lines: list[NDArray[np.float64]] = [np.empty(0)] * len(windows)
+    for train, judge in artist_folds(development.artists, seed=seed):
+        model = development.only(train).fit_frames()
+        line = Line.fit([windows[song] for song in train], [development.dynamic[song] for song in train])
+        for song in judge:
+            frames[song] = model.predict(development.frames[song])
+            lines[song] = line.map(windows[song])
+    folds = development.judged(lines, frames)
+
+    model, line = development.fit_frames(), Line.fit(windows, development.dynamic)
+    locked = lockbox.judged(
+        [line.map(along) for along in lockbox.along(locked_rows)],
+        [model.predict(song) for song in lockbox.frames],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / RIBBON_MODEL
+        onnx.save(ribbon_to_onnx(model), path)
+        parity = check_ribbon_parity(path, model, lockbox.frames)
+    figures = {"cv": folds.figures(), "lockbox": locked.figures()}
+    newest = (folds + locked).only(above=SONGS_2015)
+    if newest.song_ids:
+        figures["songs_2015"] = newest.figures()
+    return figures | {"parity_on_lockbox": float(f"{parity:.1e}")}
+
+
+def song_ranks(data: TrainingData, cuts: Cuts) -> NDArray[np.intp]:
     return np.array([cuts.zone(*affect).rank for affect in data.truth])
 
 
@@ -225,35 +311,10 @@ def _figures(
         name: rounded(regression(data.truth[:, column], affect[:, column]))
         for column, name in enumerate(TARGETS)
     }
-    return figures | {"zone": rounded(classification(_ranks(data, cuts), answers))}
+    return figures | {"zone": rounded(classification(song_ranks(data, cuts), answers))}
 
 
-def _write(
-    out: Path,
-    manifest: dict[str, Any],
-    model: AffectEnsemble,
-    booster: Any,
-    spread: NDArray[np.float64],
-    data: TrainingData,
-) -> dict[str, Any]:
-    """Build the bundle beside its place, then put it there in one step."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    try:
-        onnx.save(to_onnx(model, spread, len(FEATURE_NAMES)), folder / ZONE_MODEL)
-        check_parity(folder / ZONE_MODEL, model, spread, data.windows)
-        save_base(folder, model.scores, booster)
-        (folder / "LICENCE.txt").write_text(_LICENCE, encoding="utf-8")
-        digests = {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
-        }
-        manifest = {"id": f"deam-{digests[ZONE_MODEL][:8]}", **manifest, "files": digests}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        folder.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        folder.replace(out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return manifest
+def deam_labelled(data: TrainingData, cuts: Cuts, *, seed: int) -> Labelled:
+    """DEAM's songs as rows for a head, each with estimates of a model that knows no song of its artist."""
+    rows = data.head_rows(cross_validate(data, seed=seed))
+    return Labelled(rows, song_ranks(data, cuts), np.ones(len(rows)), tuple(data.artists))

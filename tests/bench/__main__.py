@@ -18,7 +18,9 @@ COMMANDS: Final = {
     "memory": "peak memory of a worker, for a 5-minute track and a 2-hour mix",
     "scan": "the whole `moodzone scan` of one track, from start to its first line",
     "families": "what each part of the features costs",
+    "model": "what rating costs, by row, and the size of the bundle",
     "rhythm": "how often tempo and drops are right, on synthesised tracks",
+    "ribbon": "how well the ribbon tells breaks and drops, on synthesised tracks",
 }
 
 

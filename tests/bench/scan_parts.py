@@ -29,7 +29,7 @@ def main(path: Path) -> None:
         import moodzone_agent.cli  # noqa: F401
     with _part("import of the rest"):
         from moodzone_agent.classify.bundle import load_bundle
-        from moodzone_agent.classify.pool import ribbon
+        from moodzone_agent.classify.ribbon import window_ribbon
         from moodzone_agent.classify.session import ZoneModel
         from moodzone_agent.config import Places, load_settings
         from moodzone_agent.console import scan_summary  # noqa: F401
@@ -55,7 +55,7 @@ def main(path: Path) -> None:
             library.put_analysis(analysis)
             windows = model.rate(analysis.windows)
             estimate = model.estimate(analysis.windows, windows)
-            library.put_estimate(analysis.audio_id, estimate, ribbon(windows, analysis.duration))
+            library.put_estimate(analysis.audio_id, estimate, window_ribbon(windows, analysis.duration))
     sys.stdout.write(json.dumps(_parts) + "\n")
 
 

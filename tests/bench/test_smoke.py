@@ -70,6 +70,15 @@ def test_rhythm_counts_what_is_right(tmp_path: Path) -> None:
     assert with_fakes["drops"] + without["drops"] == every["drops"] >= every["right"]
 
 
+def test_ribbon_compares_two_ways(tmp_path: Path) -> None:
+    saved = tmp_path / "figures.json"
+    result = bench("ribbon", "--tracks", "2", "--json", str(saved))
+    assert result.returncode == 0, result.stderr
+    (table,) = json.loads(saved.read_text(encoding="utf-8"))["tables"]
+    assert len(table["rows"]) == 2
+    assert all(0.5 < row["breaks told"] <= 1 and 0 <= row["rises at"] <= 1 for row in table["rows"])
+
+
 def test_drops_are_matched_one_to_one() -> None:
     from tests.bench.rhythm import matched
 

@@ -25,7 +25,8 @@ def make_deam(
     ids = [*range(1, songs // 3 + 1), *range(1001, 1001 + songs - songs // 3)]
     truth = {}
     rows = ["song_id, valence_mean, valence_std, arousal_mean, arousal_std"]
-    arousal_rows, valence_rows = (["song_id,sample_15000ms,sample_15500ms"] for _ in range(2))
+    samples = ",".join(f"sample_{ms}ms" for ms in range(15_000, 40_000, 500))
+    arousal_rows, valence_rows = ([f"song_id,{samples}"] for _ in range(2))
     metadata = ["song_id,artist,album,title,Genre,,"]
     for index, song in enumerate(ids):
         energy = float(rng.random())
@@ -33,8 +34,8 @@ def make_deam(
         truth[song] = arousal, valence
         first, second = (arousal, valence) if exchanged and song <= 1000 else (valence, arousal)
         rows.append(f"{song},{first:.3f},0.9,{second:.3f},1.1")
-        arousal_rows.append(f"{song},{(arousal - 5) / 4:.4f},{(arousal - 5) / 4:.4f}")
-        valence_rows.append(f"{song},{(valence - 5) / 4:.4f},")
+        arousal_rows.append(f"{song}" + f",{(arousal - 5) / 4:.4f}" * 50)
+        valence_rows.append(f"{song}" + f",{(valence - 5) / 4:.4f}" * 49 + ",")
         metadata.append(f"{song},\tArtist {index // 2}\t, An album, A title, with a comma,Electronic,,")
         path = folder / "MEMD_audio" / f"{song}.flac"
         if audio:

@@ -13,8 +13,12 @@ import pytest
 
 from moodzone_agent.classify.bundle import PRETRAINED, load_bundle
 from moodzone_agent.classify.session import ZoneModel
+from moodzone_agent.demo.encode import write_audio
+from moodzone_agent.demo.music import compose, render
 from moodzone_agent.errors import BundleError, DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES
+from moodzone_agent.library.store import Library
+from moodzone_agent.pipeline import rate_stored, scan
 from moodzone_agent.types import Cuts
 from tests.trainer.deam_folder import make_deam
 from trainer.ensemble import AffectEnsemble, zone_probabilities
@@ -73,6 +77,50 @@ def test_the_bundle_can_be_loaded_and_run(trained: tuple[Path, dict[str, Any], l
     np.testing.assert_allclose(estimates.probabilities.sum(axis=1), 1, atol=1e-6)
     assert ((estimates.arousal >= 1) & (estimates.arousal <= 9)).all()
     assert "non-commercial" in (trained[0] / "LICENCE.txt").read_text()
+
+
+def test_the_ribbon_is_judged_on_the_dynamic_labels(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
+    """They are the songs' own labels here, the same all along."""
+    figures = trained[1]["metrics"]["ribbon"]
+    assert figures["cv"]["songs"] + figures["lockbox"]["songs"] == 59
+    assert figures["cv"]["labels"] + figures["lockbox"]["labels"] <= 590
+    for way in ("windows", "frames", "combined", "mean"):
+        assert figures["cv"][way]["arousal"]["pearson"] > 0.6
+    assert "songs_2015" not in figures
+    assert figures["parity_on_lockbox"] <= 1e-5
+
+
+def test_a_ribbon_keeps_its_course_when_zones_move(
+    trained: tuple[Path, dict[str, Any], list[str]], tmp_path: Path
+) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    write_audio(music / "song.flac", render(compose(4, energy=0.5, duration=40.0), rate=22_050), rate=22_050)
+    bundle = load_bundle(trained[0])
+    with Library.open(tmp_path / "library.db") as library:
+        (found,) = scan([music], library, ZoneModel(bundle), jobs=1)
+        assert found.track is not None
+        assert found.track.estimate is not None
+        before = found.track.ribbon
+        assert before.shape == (80, 2)
+        assert before[:, 1].std() > 0.05
+        assert before[:, 1].mean() == pytest.approx(found.track.estimate.arousal, abs=0.05)
+        assert rate_stored(library, ZoneModel(bundle, Cuts(1.0, 1.0, 1.0))) == 1
+        after = library.ribbon(found.track.audio_id)
+    np.testing.assert_allclose(after[:, 1], before[:, 1], atol=0.04)
+    assert set(after[:, 0]) == {2}
+
+
+def test_songs_without_dynamic_labels_give_a_bundle_without_frame_model(deam: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "deam"
+    shutil.copytree(deam, bare)
+    for path in bare.glob("annotations/*/dynamic*/valence.csv"):
+        path.unlink()
+    said: list[str] = []
+    manifest = run(bare, tmp_path / "out", said)
+    assert any("only 0 songs have dynamic labels" in line for line in said)
+    assert "ribbon" not in manifest["metrics"]
+    assert load_bundle(tmp_path / "out").ribbon_model is None
 
 
 def test_same_data_and_seed_give_the_same_figures(

@@ -7,14 +7,16 @@ For research and non-commercial use.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moodzone_agent.errors import DataSetError
+from moodzone_agent.features.spec import FRAME_SECONDS
 
 _ANNOTATIONS: Final = Path("annotations") / "annotations averaged per song"
 _STATIC: Final = (
@@ -24,6 +26,10 @@ _STATIC: Final = (
 _EXCHANGED_UP_TO: Final = 1000
 """Songs up to this id are from 2013; their columns are exchanged in the released file."""
 _MIN_TO_JUDGE: Final = 10
+_DYNAMIC: Final = _ANNOTATIONS / "dynamic (per second annotations)"
+_CLIP_SECONDS: Final = 11.0
+"""Audio no longer than this is a clip of the seconds 30 to 40, as some copies of DEAM hold, not a whole item."""
+_CLIP_START: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class Deam:
     """Songs that could not be used, by reason."""
     exchange_undone: int
     """Songs whose arousal and valence were exchanged in the file and have been put right."""
+    dynamic: Mapping[int, NDArray[np.float64]]
+    """Song id to arousal and valence, [T, 2], -1 to 1, one row per 0.5 s from the start of the item; NaN where there is
+    no label, as in the first 15 s. `aligned` puts them beside the frames of the audio."""
 
 
 def load_deam(folder: Path) -> Deam:
@@ -86,6 +95,7 @@ def load_deam(folder: Path) -> Deam:
         songs=tuple(songs),
         left_out={reason: count for reason, count in left_out.items() if count},
         exchange_undone=sum(song.song_id in exchanged for song in songs),
+        dynamic=_dynamic_labels(folder),
     )
 
 
@@ -114,7 +124,7 @@ def _static_labels(folder: Path) -> dict[int, tuple[float, float]]:
 
 def _exchanged(folder: Path, labels: dict[int, tuple[float, float]]) -> set[int]:
     """Ids whose two labels are exchanged: all or none of the songs of 2013."""
-    dynamic = _dynamic_means(folder / _ANNOTATIONS / "dynamic (per second annotations)" / "arousal.csv")
+    dynamic = _dynamic_means(folder / _DYNAMIC / "arousal.csv")
     judged = [song for song in labels if song <= _EXCHANGED_UP_TO and song in dynamic]
     if len(judged) < _MIN_TO_JUDGE:
         return set()
@@ -131,6 +141,51 @@ def _dynamic_means(path: Path) -> dict[int, float]:
         if values:
             means[int(row["song_id"])] = float(np.mean(values))
     return means
+
+
+def _dynamic_labels(folder: Path) -> dict[int, NDArray[np.float64]]:
+    """As `Deam.dynamic`; empty where the folder has none.
+
+    Column ``sample_15000ms`` is of the frame that begins there.
+    """
+    columns = [_dynamic_rows(folder / _DYNAMIC / f"{name}.csv") for name in ("arousal", "valence")]
+    labels = {}
+    for song in sorted(columns[0].keys() & columns[1].keys()):
+        rows = [column[song] for column in columns]
+        labels[song] = np.full((max(max(row, default=-1) for row in rows) + 1, 2), np.nan)
+        for column, row in enumerate(rows):
+            labels[song][list(row), column] = list(row.values())
+    return labels
+
+
+def _dynamic_rows(path: Path) -> dict[int, dict[int, float]]:
+    """Song id to the values by number of the frame."""
+    songs = {}
+    for row in _rows(path, required=False):
+        try:
+            songs[int(row["song_id"])] = {
+                round(int(name.removeprefix("sample_").removesuffix("ms")) / (1000 * FRAME_SECONDS)): float(
+                    value
+                )
+                for name, value in row.items()
+                if name != "song_id" and value
+            }
+        except (KeyError, ValueError) as error:
+            raise DataSetError(f"{path}: a row is not song_id, sample_15000ms ... ({error})") from error
+    return songs
+
+
+def aligned(labels: NDArray[np.float64] | None, *, duration: float, frames: int) -> NDArray[np.float64]:
+    """The dynamic labels [frames, 2] of the frames of a song's audio, which lasts so many seconds; NaN where none is.
+
+    The official audio starts with the item. Audio of at most 11 s is a clip that starts at second 30.
+    """
+    first = round(_CLIP_START / FRAME_SECONDS) if duration <= _CLIP_SECONDS else 0
+    result = np.full((frames, 2), np.nan)
+    if labels is not None:
+        found = labels[first : first + frames]
+        result[: len(found)] = found
+    return result
 
 
 def _metadata(folder: Path) -> dict[int, tuple[str, str]]:

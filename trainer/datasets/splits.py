@@ -32,11 +32,11 @@ def artist_folds(artists: Sequence[str], *, seed: int) -> Iterator[tuple[NDArray
 def label_folds(
     ranks: NDArray[np.intp], artists: Sequence[str], *, folds: int, seed: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Pairs of indices (to train on, to judge), zones as even as whole artists allow; fewer folds for fewer artists."""
+    """Pairs of indices (to train on, to judge), zones as even as whole artists allow; fewer for few tracks."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     _, groups = np.unique(np.asarray(artists), return_inverse=True)
-    count = min(folds, int(groups.max()) + 1)
+    count = min(folds, int(groups.max()) + 1, int(np.bincount(ranks).max()))
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a zone that is rarer than there are folds
