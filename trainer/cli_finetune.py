@@ -10,15 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from moodzone_agent.errors import UsageError
+from trainer.cli_shared import (
+    AliasOption,
+    CacheOption,
+    DataOption,
+    DeamOption,
+    JobsOption,
+    MapOption,
+    MusicOption,
+    SeedOption,
+    SkipMissingOption,
+    UserWeightOption,
+    WeakOption,
+    progress_bars,
+    tell,
+)
+from trainer.cli_shared import wanted as labels_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from moodzone_agent.types import Zone
     from trainer.finetune import Contest
-    from trainer.strategies import Labelled
 
 _TARGETS: Final = (
     ("accuracy", ("zone", "accuracy"), 0.80),
@@ -29,17 +42,14 @@ _TARGETS: Final = (
 
 
 def finetune(
-    data: Annotated[list[Path], typer.Option(help="Your labels, of any kind that docs/training.md names.")],
     output: Annotated[Path, typer.Option(help="Folder of the new bundle; an old bundle there is replaced.")],
+    data: DataOption = None,
     base: Annotated[
         Path | None, typer.Option(help="Bundle to start from; the model in use if none.", show_default=False)
     ] = None,
     strategy: Annotated[str, typer.Option(help="How to learn; a wrong name lists them.")] = "ensemble",
-    deam: Annotated[
-        Path | None,
-        typer.Option(help="DEAM, for strategies that train on it, too.", exists=True, file_okay=False),
-    ] = None,
-    user_weight: Annotated[float, typer.Option(help="Of a label beside one of DEAM's.", min=0.01)] = 3.0,
+    deam: DeamOption = None,
+    user_weight: UserWeightOption = 3.0,
     sure_accuracy: Annotated[
         float, typer.Option(help="Share of right ones among those called sure.", min=0.34, max=1)
     ] = 0.8,
@@ -47,30 +57,18 @@ def finetune(
         str | None,
         typer.Option(help="ZONE=SHARE, such as PURPLE=0.85: find so many of a zone, at the others' cost."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
-    weak: Annotated[
-        list[Path] | None, typer.Option(help="Labels that only hint at a zone; any other wins over them.")
-    ] = None,
-    music: Annotated[
-        list[Path] | None, typer.Option(help="Folders with the music, to match artists and titles in.")
-    ] = None,
-    maps: Annotated[
-        list[str] | None, typer.Option("--map", help="OLD=NEW: another computer's folder, and the same here.")
-    ] = None,
-    alias: Annotated[
-        list[str] | None, typer.Option(help="WORD=ZONE: what a word in your labels means.")
-    ] = None,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out labels without audio.")
-    ] = False,
+    seed: SeedOption = 0,
+    weak: WeakOption = None,
+    music: MusicOption = None,
+    maps: MapOption = None,
+    alias: AliasOption = None,
+    skip_missing: SkipMissingOption = False,
     register: Annotated[
         bool, typer.Option("--register", help="Add it to your models, and use it if it is better.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="With --register: use it in any case.")] = False,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where features are kept from run to run.", show_default=False)
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Worker processes; 0 for one per processor.", min=0)] = 0,
+    cache: CacheOption = None,
+    jobs: JobsOption = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Teach the model your zones, judge it on artists it hasn't heard, and write it as a bundle."""
@@ -80,13 +78,13 @@ def finetune(
     from moodzone_agent.classify.registry import Registry
     from moodzone_agent.classify.session import ZoneModel
     from moodzone_agent.config import Places, load_settings
+    from moodzone_agent.types import Cuts
     from moodzone_agent.workers import default_jobs
     from trainer import finetune as tuning
-    from trainer.cli_shared import feature_progress
     from trainer.datasets import unified
-    from trainer.datasets.labels import parse_aliases
+    from trainer.datasets.deam import load_deam
     from trainer.datasets.store import open_cache
-    from trainer.datasets.user import PathMap
+    from trainer.deam_rows import cached_windows, deam_labelled
     from trainer.strategies import load_base
     from trainer.user import draw_salt, user_data
 
@@ -94,36 +92,36 @@ def finetune(
         raise UsageError("--force goes with --register")
     console = Console(stderr=True)
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
     places = Places.find()
     registry = Registry(places.models)
     bundle = load_bundle(base) if base else registry.champion().bundle
     model = ZoneModel(bundle, load_settings(places.settings).zones)
     recipe = tuning.Recipe(strategy, user_weight, seed, sure_accuracy, _recall(min_recall))
-    wanted = unified.Wanted(
-        labels=tuple(data),
-        weak=tuple(weak or ()),
-        music=tuple(music or ()),
-        maps=tuple(map(PathMap.parse, maps or ())),
-        aliases=parse_aliases(alias or ()),
-        skip_missing=skip_missing,
-    )
+    wanted = labels_wanted(data, weak, music, maps, alias, skip_missing=skip_missing)
     label_files = unified.read_all(wanted)
-    with open_cache(cache) as library, feature_progress(console) as progress:
+    bars = ("your music", *(["DEAM"] if deam else []))
+    with open_cache(cache) as library, progress_bars(console, *bars) as progress:
         labels = unified.label_tracks(
-            library, label_files, wanted, jobs=jobs or default_jobs(), progress=progress
+            library, label_files, wanted, jobs=jobs or default_jobs(), progress=progress[0]
         )
         labels.report.check(skip_missing=skip_missing)
         own = user_data(labels, library, model)
-    for line in labels.report.lines():
-        say(line)
+        songs = None
+        if deam is not None:
+            windows = cached_windows(
+                load_deam(deam),
+                library,
+                jobs=jobs or default_jobs(),
+                say=lambda line: tell(console, [line]),
+                progress=progress[-1],
+            )
+            songs = deam_labelled(windows, Cuts(), seed=seed)
+    tell(console, labels.report.lines())
     drawn = bundle.manifest.get("holdout")
     manifest, contest = tuning.finetune(
         own,
         model,
-        load_base(bundle, _deam_rows(deam, seed, jobs or default_jobs(), console) if deam else None),
+        load_base(bundle, songs),
         recipe,
         output,
         salt=drawn["salt"] if drawn else draw_salt(own),
@@ -138,11 +136,12 @@ def finetune(
         number = registry.add(output)
         if contest.is_won or force:
             registry.promote(number)
-        say(
+        line = (
             f"model {number} is in use: `moodzone scan` rates again by it, `moodzone model rollback` goes back"
             if contest.is_won or force
             else f"model {number} is kept, the one in use stays; `moodzone model promote {number}` changes that"
         )
+        tell(console, [line])
 
 
 def _recall(option: str | None) -> tuple[Zone, float] | None:
@@ -158,17 +157,6 @@ def _recall(option: str | None) -> tuple[Zone, float] | None:
     if not 0 < wanted < 1:
         raise UsageError(f"--min-recall {option}: the share must lie between 0 and 1")
     return zone, wanted
-
-
-def _deam_rows(folder: Path, seed: int, jobs: int, console: Console) -> Labelled:
-    from moodzone_agent.types import Cuts
-    from trainer.cli_shared import feature_progress
-    from trainer.datasets.deam import load_deam
-    from trainer.pretrain import deam_labelled, deam_windows
-
-    with feature_progress(console) as progress:
-        _, songs = deam_windows(load_deam(folder), jobs=jobs, say=console.print, progress=progress)
-    return deam_labelled(songs, Cuts(), seed=seed)
 
 
 def _print_judgement(manifest: dict[str, Any], contest: Contest, output: Path) -> None:

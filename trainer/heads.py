@@ -38,9 +38,9 @@ CENTRE: Final = np.array([5.0, 5.0, 0.5])
 _SLOPE: Final = np.array([0.6, 0.0, 0.0])
 _SLOPE_SPREAD: Final = np.array([0.2, 0.2, 0.2])
 _OFFSET_SPREAD: Final = 1.0
-_KERNEL_VARIANCE: Final = 0.3
+KERNEL_VARIANCE: Final = 0.3
 GAMMA: Final = 0.3 / len(FEATURE_NAMES)
-_NOISE: Final = 0.4
+NOISE: Final = 0.4
 """Variance of a label around what the features can tell."""
 
 _TREES: Final = {
@@ -131,8 +131,8 @@ class GaussianProcessHead:
         references = mapped * scale
         affect = rows[:, AFFECT_COLUMNS] - CENTRE
         basis = np.column_stack((affect * _SLOPE_SPREAD, np.full(len(rows), _OFFSET_SPREAD)))
-        covariance = basis @ basis.T + _KERNEL_VARIANCE * _kernel(references, references)
-        inverse = np.linalg.inv(covariance + np.diag(_NOISE / weights))
+        covariance = basis @ basis.T + KERNEL_VARIANCE * _kernel(references, references)
+        inverse = np.linalg.inv(covariance + np.diag(NOISE / weights))
         surprise = (ranks - 1.0) - affect @ _SLOPE
         solved = inverse @ surprise
         learned = basis.T @ solved
@@ -142,7 +142,7 @@ class GaussianProcessHead:
             scores,
             scale,
             references,
-            coefficients=_KERNEL_VARIANCE * solved,
+            coefficients=KERNEL_VARIANCE * solved,
             slopes=_SLOPE + _SLOPE_SPREAD * learned[:-1],
             offset=float(_OFFSET_SPREAD * learned[-1]),
             thresholds=Thresholds.fit(left_out, ranks, weights),

@@ -31,7 +31,7 @@ from trainer.heads import TreesHead
 from trainer.ribbon import SONGS_2015, FrameModel, Judged, Line
 from trainer.ribbon import check_parity as check_ribbon_parity
 from trainer.ribbon import to_onnx as ribbon_to_onnx
-from trainer.strategies import Labelled, save_base
+from trainer.strategies import save_base
 
 _MIN_SONGS: Final = 50
 _SURE_ACCURACY: Final = 0.80
@@ -312,9 +312,3 @@ def _figures(
         for column, name in enumerate(TARGETS)
     }
     return figures | {"zone": rounded(classification(song_ranks(data, cuts), answers))}
-
-
-def deam_labelled(data: TrainingData, cuts: Cuts, *, seed: int) -> Labelled:
-    """DEAM's songs as rows for a head, each with estimates of a model that knows no song of its artist."""
-    rows = data.head_rows(cross_validate(data, seed=seed))
-    return Labelled(rows, song_ranks(data, cuts), np.ones(len(rows)), tuple(data.artists))

@@ -98,20 +98,20 @@ def test_the_process_is_scikit_learns(base: Base) -> None:
 
     # scikit-learn has no kernel on some columns only: those that a part shall not see are stretched to nothing.
     far = np.r_[np.full(3, 1e9), np.full(len(FEATURE_NAMES), np.sqrt(1 / (2 * heads.GAMMA)))]
-    smooth = ConstantKernel(heads._KERNEL_VARIANCE, "fixed") * RBF(far, "fixed")
+    smooth = ConstantKernel(heads.KERNEL_VARIANCE, "fixed") * RBF(far, "fixed")
     rows, others = inputs(train.rows), inputs(test.rows)
     line = DotProduct(1.0, "fixed")
     covariance = line(rows[:, :3]) + smooth(rows)
     across = line(others[:, :3], rows[:, :3]) + smooth(others, rows)
-    solved = np.linalg.solve(covariance + heads._NOISE * np.eye(60), train.ranks - 1.0 - prior(train.rows))
+    solved = np.linalg.solve(covariance + heads.NOISE * np.eye(60), train.ranks - 1.0 - prior(train.rows))
     expected = prior(test.rows) + across @ solved
     np.testing.assert_allclose(head.predict(test.rows), head.thresholds.probabilities(expected), atol=1e-6)
     # And that this is the formula by which scikit-learn predicts.
-    regressor = GaussianProcessRegressor(smooth, alpha=heads._NOISE, optimizer=None).fit(
+    regressor = GaussianProcessRegressor(smooth, alpha=heads.NOISE, optimizer=None).fit(
         rows, train.ranks - 1.0
     )
     by_hand = smooth(others, rows) @ np.linalg.solve(
-        smooth(rows) + heads._NOISE * np.eye(60), train.ranks - 1.0
+        smooth(rows) + heads.NOISE * np.eye(60), train.ranks - 1.0
     )
     np.testing.assert_allclose(regressor.predict(others), by_hand, atol=1e-8)
 

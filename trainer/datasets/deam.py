@@ -61,17 +61,18 @@ class Deam:
     no label, as in the first 15 s. `aligned` puts them beside the frames of the audio."""
 
 
-def load_deam(folder: Path) -> Deam:
+def load_deam(folder: Path, *, undo_exchange: bool = True) -> Deam:
     """Read labels and metadata, and find the audio.
 
     The static labels of songs 1 to 1000 were released with arousal and valence exchanged. Whether a folder
     has that fault is seen from the dynamic labels, which are right: if there the per-song means of dynamic
-    arousal follow the column named valence more than the one named arousal, the two are exchanged back.
+    arousal follow the column named valence more than the one named arousal, the two are exchanged back. Without
+    `undo_exchange` labels stay as released, for comparison with those who used them so.
 
     Errors: `DataSetError` names the missing or malformed part.
     """
     labels = _static_labels(folder)
-    exchanged = _exchanged(folder, labels)
+    exchanged = _exchanged(folder, labels) if undo_exchange else set()
     labels.update(
         {song: (valence, arousal) for song, (arousal, valence) in labels.items() if song in exchanged}
     )
