@@ -12,8 +12,6 @@ import numpy as np
 from moodzone_agent.classify.bundle import PRETRAINED, Bundle, load_bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import DataSetError, UsageError
-from moodzone_agent.features.spec import FEATURES_VERSION
-from moodzone_agent.library.store import Library
 from moodzone_agent.types import ZONES, LabelOrigin
 from trainer.datasets.deam import load_deam
 from trainer.datasets.splits import FOLDS, label_folds
@@ -23,12 +21,14 @@ from trainer.deam_rows import cached_windows, deam_labelled
 from trainer.evaluate import Classification, Reliability, classification, reliability
 from trainer.finetune import check_enough
 from trainer.heads import FloatArray, Head, Ranks, Rows
+from trainer.known_tags import TagsHead, with_tags
 from trainer.strategies import STRATEGIES, Base, Labelled, Strategy, held_out, load_base
 from trainer.user import UserData, draw_salt, split, user_data
 
 MAJORITY: Final = "majority"
 UNTUNED: Final = "pretrained"
 STANDARDISED: Final = "standardised"
+TAGS: Final = "tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,6 @@ def experiment(
         every = user_data(user, library, model)
         data, kept = split(every, salt or draw_salt(every))
         check_enough(data.labelled.ranks)
-        untuned = pretrained_zones(data, library, model)
         deam = None
         if wanted.deam is not None:
             songs = cached_windows(load_deam(wanted.deam), library, jobs=jobs, say=say, progress=extracting)
@@ -168,7 +167,7 @@ def experiment(
     return compare(
         data,
         load_base(bundle, deam),
-        untuned,
+        with_tags(data.labelled, [track.path for track in data.tracks]),
         held_back=len(kept.tracks),
         user_weight=user_weight,
         seed=seed,
@@ -186,20 +185,10 @@ def pretrained_bundle(folder: Path | None) -> Bundle:
     return bundle
 
 
-def pretrained_zones(data: UserData, library: Library, model: ZoneModel) -> FloatArray:
-    """What the pretrained model says of the tracks, [L, 3]; all must be analysed in the library."""
-    rows = []
-    for track in data.tracks:
-        analysis = library.analysis(track.audio_id, FEATURES_VERSION)
-        assert analysis is not None, "it was analysed just now"
-        rows.append(model.estimate(analysis.windows, model.rate(analysis.windows)).probabilities)
-    return np.array(rows, np.float64).reshape(len(rows), len(ZONES))
-
-
 def compare(
     data: UserData,
     base: Base,
-    untuned: FloatArray,
+    tagged: Labelled | None = None,
     *,
     held_back: int = 0,
     user_weight: float,
@@ -207,7 +196,7 @@ def compare(
     progress: Progress,
     ways: Mapping[str, Strategy] = EXPERIMENTS,
 ) -> Experiment:
-    """All `ways` that can be had, and the baselines, on the same folds; `untuned` [L, 3] is the pretrained model's.
+    """All `ways` that can be had, and the baselines, on the same folds; `tagged`: the tracks with what their tags know.
 
     Weak labels are trained on and judge nothing. Errors: `DataSetError` if all are weak.
     """
@@ -218,7 +207,9 @@ def compare(
     possible = {
         name: strategy for name, strategy in ways.items() if not strategy.needs_deam or base.deam is not None
     }
-    said = {MAJORITY: majority(labels, seed=seed), UNTUNED: untuned}
+    said = {MAJORITY: majority(labels, seed=seed), UNTUNED: data.rated}
+    if tagged is not None:
+        said[TAGS] = held_out(TagsHead.fit, tagged, folds=FOLDS, seed=seed)
     progress(0, len(possible))
     for done, (name, strategy) in enumerate(possible.items(), 1):
         said[name] = held_out(_bound(strategy, base, user_weight, seed), labels, folds=FOLDS, seed=seed)

@@ -61,7 +61,7 @@ def as_user(labels: Labelled, origin: LabelOrigin = LabelOrigin.IMPORTED) -> Use
         UserLabel(f"id {place}", ZONES[rank], origin, artist, Path(f"{place}.mp3"))
         for place, (rank, artist) in enumerate(zip(labels.ranks, labels.artists, strict=True))
     )
-    return UserData(labels, tracks, np.full((len(labels), 3), 1 / 3))
+    return UserData(labels, tracks, np.random.default_rng(3).dirichlet((1, 1, 1), len(labels)))
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,9 @@ def base() -> Base:
 
 
 def run(data: UserData, base: Base, *ways: str) -> Experiment:
-    untuned = np.random.default_rng(3).dirichlet((1, 1, 1), len(data.tracks))
     return compare(
         data,
         base,
-        untuned,
         user_weight=3.0,
         seed=1,
         progress=lambda done, of: None,

@@ -132,12 +132,16 @@ def test_few_labels_leave_it_near_what_was_pretrained_and_many_teach_it(base: Ba
     assert reached[1] > accuracy(logistic.predict(test.rows), test.ranks)
 
 
-def test_a_missing_feature_is_the_median(base: Base) -> None:
+@pytest.mark.parametrize("strategy", ["transfer", "user", "ensemble"])
+def test_features_that_are_no_numbers_are_learned_around(strategy: str, base: Base, tmp_path: Path) -> None:
+    """Some of some tracks, and all of one: the pretrained estimates are always there."""
     train = labelled(60)
-    head = GaussianProcessHead.fit(train.rows, train.ranks, train.weights, base.scores)
-    gaps = train.rows.copy()
-    gaps[:, 3:40] = np.nan
-    assert np.isfinite(head.predict(gaps)).all()
+    train.rows[::3, 3:40] = np.nan
+    train.rows[7, : len(FEATURE_NAMES)] = np.nan
+    head = STRATEGIES[strategy].fit(train, base, 3.0, 0)
+    assert np.isfinite(head.predict(train.rows)).all()
+    onnx.save(head_to_onnx(head), tmp_path / "head.onnx")
+    assert check_head_parity(tmp_path / "head.onnx", head, train.rows) <= 1e-5
 
 
 def test_no_fold_knows_an_artist_it_judges() -> None:
