@@ -147,7 +147,11 @@ class _Receiver:
         self._descriptor = descriptor
         self._before: signal._HANDLER = None
         self._stopped = self._stop = -1
-        if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        is_heard = (
+            signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        )  # else a shell runs it in the background
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if is_heard and in_main_thread and sys.platform != "win32":
             self._stopped, self._stop = os.pipe()
             self._before = signal.signal(signal.SIGINT, self._note)
 
