@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,8 +23,10 @@ from trainer.cli_shared import (
     SkipMissingOption,
     WeakOption,
     feature_progress,
+    figure_at,
     tell,
 )
+from trainer.cli_shared import wanted as labels_wanted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -210,20 +213,12 @@ def dataset(
     from moodzone_agent.types import Cuts
     from moodzone_agent.workers import default_jobs
     from trainer.datasets import unified
-    from trainer.datasets.labels import parse_aliases
-    from trainer.datasets.user import PathMap
 
     console = Console(stderr=True)
-    wanted = unified.Wanted(
-        deam=deam,
-        labels=tuple(labels or ()),
-        weak=tuple(weak or ()),
-        music=tuple(music or ()),
-        maps=tuple(map(PathMap.parse, maps or ())),
-        aliases=parse_aliases(alias or ()),
-        cuts=Cuts(yellow_max, purple_min, purple_min_valence),
-        skip_missing=skip_missing,
+    wanted = labels_wanted(
+        labels, weak, music, maps, alias, skip_missing=skip_missing, deam=deam, needed=False
     )
+    wanted = replace(wanted, cuts=Cuts(yellow_max, purple_min, purple_min_valence))
     with feature_progress(console) as progress:
         done = unified.unify_into(
             output,
@@ -293,7 +288,7 @@ def _print_figures(manifest: dict[str, Any], out: Path) -> None:
         *((f"recall of {zone}", "zone", "recall", zone) for zone in manifest["zones"]),
         ("YELLOW taken for PURPLE or the reverse", "zone", "yellow_purple_confusions"),
     ):
-        table.add_row(name, *(f"{_at(figures, keys):.3f}" for figures in (folds, lockbox)))
+        table.add_row(name, *(f"{figure_at(figures, keys):.3f}" for figures in (folds, lockbox)))
     console = Console()
     console.print(table)
     if "ribbon" in manifest["metrics"]:
@@ -328,13 +323,6 @@ def _ribbon_table(figures: dict[str, Any]) -> Table:
                     values = (f"{figures[part][way][target][figure]:.3f}" for part in parts)
                     table.add_row(f"{target} {title}, {name}", *values)
     return table
-
-
-def _at(figures: dict[str, Any], keys: list[str]) -> float:
-    value: Any = figures
-    for key in keys:
-        value = value[key]
-    return float(value)
 
 
 for _command in (

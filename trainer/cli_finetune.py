@@ -22,14 +22,13 @@ from trainer.cli_shared import (
     SkipMissingOption,
     UserWeightOption,
     WeakOption,
+    figure_at,
     progress_bars,
     tell,
 )
 from trainer.cli_shared import wanted as labels_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from moodzone_agent.types import Zone
     from trainer.finetune import Contest
 
@@ -188,7 +187,7 @@ def _print_judgement(manifest: dict[str, Any], contest: Contest, output: Path) -
         ("share of which 80 % are right", "reliability", "coverage_at_80"),
     ]
     for row in rows:
-        table.add_row(row[0], *(f"{_at(figures, row[1:]):.3f}" for figures in parts.values()))
+        table.add_row(row[0], *(f"{figure_at(figures, row[1:]):.3f}" for figures in parts.values()))
     console.print(table)
     if contest.judging < MIN_TO_CLAIM:
         console.print(
@@ -202,7 +201,7 @@ def _print_judgement(manifest: dict[str, Any], contest: Contest, output: Path) -
         if used:
             console.print(f"This holdout has judged {used} models before, which flatters.", highlight=False)
         for name, keys, target in _TARGETS:
-            reached = _at(parts["holdout"], keys)
+            reached = figure_at(parts["holdout"], keys)
             met = "met" if reached > target else f"missed by {target - reached:.3f}"
             console.print(f"target on the holdout: {name} over {target:.2f}: {met}", highlight=False)
     console.print(
@@ -217,10 +216,3 @@ def _print_judgement(manifest: dict[str, Any], contest: Contest, output: Path) -
         soft_wrap=True,
     )
     console.print(output, highlight=False, style="dim")
-
-
-def _at(figures: dict[str, Any], keys: Sequence[str]) -> float:
-    value: Any = figures
-    for key in keys:
-        value = value[key]
-    return float(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -114,3 +114,11 @@ def tell(console: Console, lines: list[str]) -> None:
     """Print lines as they are, without breaking them."""
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def figure_at(figures: dict[str, Any], keys: Sequence[str]) -> float:
+    """A number in a manifest's nested figures."""
+    value: Any = figures
+    for key in keys:
+        value = value[key]
+    return float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from moodzone_agent.types import ZONES
 
 FloatArray = NDArray[np.float64]
+
+LEAST: Final = 1e-9
+"""No zone is impossible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,17 @@ def reliability(truth: NDArray[np.intp], probabilities: FloatArray, *, bins: int
         abs(float(right[place == bin_].mean() - confidence[place == bin_].mean())) * np.mean(place == bin_)
         for bin_ in np.unique(place)
     ]
-    chance = probabilities[np.arange(len(truth)), truth]
     return Reliability(
         calibration_error=float(sum(gaps)),
-        log_loss=float(-np.log(np.maximum(chance, 1e-9)).mean()),
+        log_loss=log_loss(truth, probabilities),
         coverage_at_80=sure_from(truth, probabilities, accuracy=0.8)[1],
     )
+
+
+def log_loss(truth: NDArray[np.intp], probabilities: FloatArray, weights: FloatArray | None = None) -> float:
+    """Mean negative logarithm of what the true ranks [N] were given in probabilities [N, 3]."""
+    chance = probabilities[np.arange(len(truth)), truth]
+    return float(-np.average(np.log(np.maximum(chance, LEAST)), weights=weights))
 
 
 def sure_from(truth: NDArray[np.intp], probabilities: FloatArray, *, accuracy: float) -> tuple[float, float]:

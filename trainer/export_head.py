@@ -14,6 +14,7 @@ from moodzone_agent.classify.pool import HEAD_INPUTS
 from moodzone_agent.classify.runtime import load_graph
 from moodzone_agent.errors import BundleError
 from moodzone_agent.features.spec import FEATURE_NAMES
+from trainer.evaluate import LEAST
 from trainer.export_onnx import PARITY
 from trainer.graphs import OPSET, joined, kernel_sum, normal_scores, normal_share, parsed, prefixed
 from trainer.heads import (
@@ -221,7 +222,7 @@ def _mean(head: MeanHead, sources: list[str], name: str) -> onnx.GraphProto:
             """,
             {
                 **constants,
-                "least": np.array(1e-9, np.float32),
+                "least": np.array(LEAST, np.float32),
                 "sharpness": np.array(1 / head.calibration.temperature, np.float32),
                 "odds": np.array([head.calibration.odds], np.float32),
                 "columns_axis": np.array([1], np.int64),

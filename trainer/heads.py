@@ -19,6 +19,7 @@ from moodzone_agent.classify.pool import HEAD_INPUTS
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.types import ZONES
 from trainer.ensemble import NormalScores
+from trainer.evaluate import LEAST, log_loss
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -57,8 +58,6 @@ _ROUNDS: Final = 150
 _FAINT: Final = 0.01
 LEAST_STACKED: Final = 0.01
 """Below this, logarithms would tell members apart by what is rounding in single precision."""
-_LEAST: Final = 1e-9
-"""No zone is impossible."""
 
 
 class Head(Protocol):
@@ -83,7 +82,7 @@ class Thresholds:
 
         def loss(values: FloatArray) -> float:
             chance = cls._of(values).probabilities(positions)[np.arange(len(ranks)), ranks]
-            surprise = -np.sum(weights * np.log(np.maximum(chance, _LEAST)))
+            surprise = -np.sum(weights * np.log(np.maximum(chance, LEAST)))
             return float(surprise + np.sum(((values - _THRESHOLDS) / _THRESHOLDS_SPREAD) ** 2) / 2)
 
         return cls._of(minimize(loss, _THRESHOLDS, method="Nelder-Mead").x)
@@ -245,14 +244,13 @@ class Calibration:
         """The temperature that makes the truth of held-out tracks likeliest, of probabilities [N, 3]."""
 
         def surprise(logarithm: float) -> float:
-            calibrated = cls(float(np.exp(logarithm))).apply(probabilities)
-            return float(-np.log(np.maximum(calibrated[np.arange(len(ranks)), ranks], _LEAST)).mean())
+            return log_loss(ranks, cls(float(np.exp(logarithm))).apply(probabilities))
 
         return cls(float(np.exp(minimize_scalar(surprise, bounds=(-1.0, 1.5), method="bounded").x)))
 
     def apply(self, probabilities: FloatArray) -> FloatArray:
         """[N, 3] of [N, 3]."""
-        powers = np.maximum(probabilities, _LEAST) ** (1 / self.temperature) * self.odds
+        powers = np.maximum(probabilities, LEAST) ** (1 / self.temperature) * self.odds
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 

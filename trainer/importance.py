@@ -14,6 +14,7 @@ from moodzone_agent.classify.pool import HEAD_INPUTS
 from moodzone_agent.classify.runtime import load_graph
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.features.spec import FAMILIES, FEATURE_NAMES
+from trainer.evaluate import log_loss
 from trainer.judging import bundle_cuts
 
 FloatArray = NDArray[np.float64]
@@ -101,7 +102,7 @@ def permute(
     seed: int,
 ) -> dict[str, tuple[float, float]]:
     """Mean rise of the log loss, and its standard deviation, when a group's columns are shuffled together."""
-    base = _log_loss(predict(rows), ranks)
+    base = log_loss(ranks, predict(rows))
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(rows)) for _ in range(repeats)]  # the same for all, so that they compare
     result = {}
@@ -110,7 +111,7 @@ def permute(
         for order in orders:
             shuffled = rows.copy()
             shuffled[:, columns] = rows[order][:, columns]
-            rises.append(_log_loss(predict(shuffled), ranks) - base)
+            rises.append(log_loss(ranks, predict(shuffled)) - base)
         result[name] = float(np.mean(rises)), float(np.std(rises))
     return result
 
@@ -122,7 +123,3 @@ def shares_of_gain(booster: Any) -> list[float] | None:
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0
     return [float(gains.get(f"f{column}", 0.0)) / total for column in range(len(HEAD_INPUTS))]
-
-
-def _log_loss(probabilities: FloatArray, ranks: NDArray[np.intp]) -> float:
-    return float(-np.log(np.maximum(probabilities[np.arange(len(ranks)), ranks], 1e-9)).mean())

@@ -20,6 +20,7 @@ from moodzone_agent.classify.bundle import Bundle
 from moodzone_agent.errors import BundleError
 from trainer.datasets.splits import label_folds
 from trainer.ensemble import NormalScores
+from trainer.evaluate import log_loss
 from trainer.heads import (
     AFFECT_COLUMNS,
     Calibration,
@@ -183,15 +184,14 @@ def _best_weights(said: list[FloatArray], labels: Labelled) -> tuple[float, ...]
         if sum(choice) == _STEPS
     ]
     usual = (_START, *[(1 - _START) / (len(said) - 1)] * (len(said) - 1))
-    best = min(shares, key=lambda weights: _log_loss(said, weights, labels))
-    saves = _log_loss(said, usual, labels) - _log_loss(said, best, labels)
+    best = min(shares, key=lambda weights: _loss(said, weights, labels))
+    saves = _loss(said, usual, labels) - _loss(said, best, labels)
     return best if saves > _OPEN else usual
 
 
-def _log_loss(said: list[FloatArray], weights: tuple[float, ...], labels: Labelled) -> float:
+def _loss(said: list[FloatArray], weights: tuple[float, ...], labels: Labelled) -> float:
     mean = sum(weight * member for weight, member in zip(weights, said, strict=True))
-    chance = np.asarray(mean)[np.arange(len(labels)), labels.ranks]
-    return float(-np.average(np.log(np.maximum(chance, 1e-9)), weights=labels.weights))
+    return log_loss(labels.ranks, np.asarray(mean), labels.weights)
 
 
 def _deam(base: Base) -> Labelled:

@@ -46,7 +46,6 @@ _N_MELS: Final = 128
 _MELS_AT_ONCE: Final = 16
 _N_ONSETS: Final = len(ONSET_BAND_EDGES)
 """Onset strengths per hop: over all bands, and in each band."""
-_N_SUB_BANDS: Final = len(SUB_BAND_EDGES) - 1
 _AMIN: Final = 1e-10
 _DB: Final = np.float32(10 / np.log(10))
 """Decibels of power per unit of the natural logarithm, which NumPy takes seven times faster than log10."""
