@@ -10,14 +10,15 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from exporters.filesystem import (
+    ABSENT,
     BLOCK,
     copy_attributes,
     explain,
@@ -29,7 +30,7 @@ from exporters.filesystem import (
 from moodzone_agent.errors import FileChangedError, FileError
 
 if TYPE_CHECKING:
-    from exporters.journal import Run
+    from exporters.journal import Changed, Run
 
 NUDGE_NS: Final = 2_000_000_000
 """The step of FAT's clock, the coarsest."""
@@ -53,13 +54,14 @@ def edit_file(
     *,
     times: Times | int = Times.NUDGE,
     note: Mapping[str, str] = MappingProxyType({}),
+    changes: Sequence[Changed] = (),
 ) -> bool:
     """Let ``edit`` change a copy of the file, and put the copy in the file's place.
 
     The copy stands in the same folder and is hidden; owner, mode, extended attributes and, where the system
     allows, creation time are kept. Where ``path`` is a symbolic link, the file it leads to is edited and the
     link stays. A file with several hard links is refused: the other names would keep the old content.
-    ``times`` may be a modification time itself, in nanoseconds; ``note`` goes into the journal.
+    ``times`` may be a modification time itself, in nanoseconds; ``note`` and ``changes`` go into the journal.
 
     Returns False, having written nothing, where ``edit`` changed no byte.
 
@@ -78,7 +80,13 @@ def edit_file(
                 return False
             copy_attributes(target, entry.temp, status)
             os.utime(entry.temp, ns=(status.st_atime_ns, _modification_time(status, times)))
-            ready = run.prepare(entry, old_sha256=old, new_sha256=new, old_mtime_ns=status.st_mtime_ns)
+            ready = run.prepare(
+                entry,
+                old_sha256=old,
+                new_sha256=new,
+                old_mtime_ns=status.st_mtime_ns,
+                changes=changes,
+            )
             sync_file(entry.temp)
             _check_unchanged(target, status, old)
             entry = ready  # from here on a failure may leave the copy as the only one
@@ -88,6 +96,96 @@ def edit_file(
             run.settle(entry)
         sync_folder(target.parent)
         return True
+
+
+def create_file(
+    path: Path,
+    fill: Callable[[BinaryIO], object],
+    run: Run,
+    *,
+    note: Mapping[str, str] = MappingProxyType({}),
+    changes: Sequence[Changed] = (),
+) -> None:
+    """Make a new file, whole or not at all; undo deletes it. Its folder must exist.
+
+    Raises FileError, FileChangedError where there is such a file by now, JournalError, and what ``fill`` raises.
+    """
+    with file_errors():
+        target = Path(os.path.realpath(path))
+        entry = run.begin(target, note)
+        try:
+            with entry.temp.open("xb") as file:
+                fill(file)
+            sync_file(entry.temp)
+            ready = run.prepare(
+                entry,
+                old_sha256=ABSENT,
+                new_sha256=hash_file(entry.temp),
+                old_mtime_ns=0,
+                changes=changes,
+            )
+            if os.path.lexists(target):
+                raise FileChangedError("another program made it meanwhile; run again when that is done")
+            entry = ready
+            entry.temp.replace(target)
+            entry = run.replaced(entry)
+        finally:
+            run.settle(entry)
+        sync_folder(target.parent)
+
+
+def delete_file(
+    path: Path,
+    run: Run,
+    *,
+    note: Mapping[str, str] = MappingProxyType({}),
+    changes: Sequence[Changed] = (),
+) -> None:
+    """Delete a file of ours; undo makes it anew. Raises FileError, FileChangedError and JournalError."""
+    with file_errors():
+        target = Path(os.path.realpath(path, strict=True))
+        _check_replaceable(target)
+        entry = run.begin(target, note)
+        try:
+            status, old = target.stat(), hash_file(target)
+            entry.temp.touch(0o600, exist_ok=False)
+            entry = run.prepare(
+                entry, old_sha256=old, new_sha256=ABSENT, old_mtime_ns=status.st_mtime_ns, changes=changes
+            )
+            _check_unchanged(target, status, old)
+            target.unlink()
+        finally:
+            run.settle(entry)
+        sync_folder(target.parent)
+
+
+def replace_content(
+    path: Path,
+    old: bytes | None,
+    new: bytes | None,
+    run: Run,
+    *,
+    note: Mapping[str, str] = MappingProxyType({}),
+    changes: Sequence[Changed] = (),
+) -> None:
+    """Make, edit or delete a small file of ours that was read as ``old``; None stands for no file.
+
+    Raises FileChangedError where it is no longer ``old``, FileError and JournalError.
+    """
+
+    def edit(copy: Path) -> None:
+        if copy.read_bytes() != old:
+            raise FileChangedError("another program changed it meanwhile; run again when that is done")
+        copy.write_bytes(new or b"")
+
+    if new == old:
+        return
+    if old is None:
+        create_file(path, lambda file: file.write(new or b""), run, note=note, changes=changes)
+    elif new is None:
+        delete_file(path, run, note=note, changes=changes)
+    else:
+        edit_file(path, edit, run, times=Times.NOW, note=note, changes=changes)
 
 
 @contextmanager

@@ -22,6 +22,9 @@ else:
 BLOCK: Final = 1 << 20
 """Bytes read at once: large enough for speed, small enough for any machine."""
 
+ABSENT: Final = "absent"
+"""In the place of a SHA-256: there is no such file."""
+
 _IMMUTABLE: Final = stat.UF_IMMUTABLE | stat.SF_IMMUTABLE | stat.UF_APPEND | stat.SF_APPEND
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR}
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}

@@ -12,6 +12,7 @@ CRC-32 of the line without it: a line that a crash cut short is recognised. Line
 ==========  ===============================================================================================
 run         format, kind, process and time; always the first
 begin       entry, path and name of the temporary file; synced before that file is made
+changes     the places in that file that change, each with its value before and after; synced with ``ready``
 ready       SHA-256 before and after, old modification time, place of the patch; synced before the replacement
 replaced    the entry's file was replaced
 dropped     the entry's file was left as it was, and the temporary file is gone
@@ -20,9 +21,10 @@ redone      the undo of the entry was itself undone
 end         nothing is left open: number of files replaced and of those undone
 ==========  ===============================================================================================
 
-An entry without ``replaced`` or ``dropped`` was interrupted. The next start removes its temporary file and
-settles by the file's hash whether it was replaced. Paths are kept as Python's own strings, where bytes that
-are not UTF-8 are lone surrogates, escaped in JSON: nothing is lost.
+A file that is made has ``absent`` for its SHA-256 before, and no patch; one that is deleted has it for that after,
+and its patch leads back from an empty file. An entry without ``replaced`` or ``dropped`` was interrupted. The next
+start removes its temporary file and settles by the file's hash whether it was replaced. Paths are kept as Python's
+own strings, where bytes that are not UTF-8 are lone surrogates, escaped in JSON: nothing is lost.
 """
 
 from __future__ import annotations
@@ -34,14 +36,14 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, Self
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
-from exporters.filesystem import hash_file, sync, sync_folder, try_lock
+from exporters.filesystem import ABSENT, hash_file, sync, sync_folder, try_lock
 from exporters.patch import PatchError, Sink, apply_patch, reverse_patch
 from moodzone_agent.errors import FileChangedError, JournalError, UsageError
 
@@ -58,6 +60,16 @@ _LONGEST_PAUSE = timedelta(days=365)
 """What two runs may lie apart; clocks that jump, jump further."""
 
 Record = dict[str, Any]
+
+
+class Changed(NamedTuple):
+    """A place in a written file, so that its value can be put back though the file was edited since."""
+
+    track: str
+    """The track's path."""
+    field: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,19 @@ class Journal:
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
+    def changes(self, run: int, entries: Iterable[Entry]) -> list[Changed]:
+        """The places that were changed in the files of these entries."""
+        wanted = {entry.number for entry in entries}
+        return [
+            Changed(*change)
+            for line in _lines(_run_folder(self.folder, run))
+            if b'"changes"' in line
+            and (record := _parse(line)) is not None
+            and record["record"] == "changes"
+            and record["entry"] in wanted
+            for change in record["changes"]
+        ]
+
     def rebuild(self, run: int, entry: Entry, new: Path, out: Sink) -> None:
         """Write to ``out`` what ``entry`` replaced, from ``new``, a file that still holds what it wrote.
 
@@ -186,6 +211,7 @@ class Journal:
             raise PatchError(f"The undo patches of run {run} cannot be read: {error.strerror}.") from error
         with patches:
             patches.seek(entry.patch_at)
+            new = Path(os.devnull) if entry.new_sha256 == ABSENT else new
             if apply_patch(new, patches, out) != entry.old_sha256:
                 raise PatchError("The undo patch belongs to another file.")
 
@@ -343,35 +369,48 @@ class Run:
         self._records.append(record, durable=True)
         return entry
 
-    def prepare(self, entry: Entry, *, old_sha256: str, new_sha256: str, old_mtime_ns: int) -> Entry:
+    def prepare(
+        self,
+        entry: Entry,
+        *,
+        old_sha256: str,
+        new_sha256: str,
+        old_mtime_ns: int,
+        changes: Sequence[Changed] = (),
+    ) -> Entry:
         """Keep the way back from ``entry.temp`` to ``entry.path``, and prove it, before the replacement.
 
-        Raises FileChangedError where ``entry.path`` no longer holds what ``old_sha256`` was taken of,
-        JournalError and OSError.
+        Either SHA-256 may be `ABSENT`; a file that is made needs no way back. Raises FileChangedError where
+        ``entry.path`` no longer holds what ``old_sha256`` was taken of, JournalError and OSError.
         """
-        place = self._patches.append(
-            reverse_patch(entry.path, entry.temp, old_sha256=old_sha256), durable=True
-        )
-        entry = replace(
-            entry, old_sha256=old_sha256, new_sha256=new_sha256, old_mtime_ns=old_mtime_ns, patch_at=place
-        )
-        try:
-            self.journal.rebuild(self.id, entry, entry.temp, _Nowhere())
-        except PatchError:
-            if hash_file(entry.path) == old_sha256:
-                raise
-            raise FileChangedError(
-                "another program changed it meanwhile; run again when that is done"
-            ) from None
+        entry = replace(entry, old_sha256=old_sha256, new_sha256=new_sha256, old_mtime_ns=old_mtime_ns)
+        if old_sha256 != ABSENT:
+            entry = self._keep_way_back(entry)
+        if changes:
+            self._records.append(_line("changes", entry=entry.number, changes=changes))
         record = _line(
             "ready",
             entry=entry.number,
             old_sha256=old_sha256,
             new_sha256=new_sha256,
             old_mtime_ns=old_mtime_ns,
-            patch_at=place,
+            patch_at=entry.patch_at,
         )
         self._records.append(record, durable=True)
+        return entry
+
+    def _keep_way_back(self, entry: Entry) -> Entry:
+        """Append the patch, and prove that it rebuilds the file as it is."""
+        patch = reverse_patch(entry.path, entry.temp, old_sha256=entry.old_sha256)
+        entry = replace(entry, patch_at=self._patches.append(patch, durable=True))
+        try:
+            self.journal.rebuild(self.id, entry, entry.temp, _Nowhere())
+        except PatchError:
+            if hash_file(entry.path) == entry.old_sha256:
+                raise
+            raise FileChangedError(
+                "another program changed it meanwhile; run again when that is done"
+            ) from None
         return entry
 
     def replaced(self, entry: Entry) -> Entry:
@@ -517,7 +556,14 @@ def _settle(entry: Entry, records: _Appender) -> list[Path]:
     cleared = []
     try:
         replaced = bool(entry.new_sha256)
-        if not os.path.lexists(entry.temp):
+        if ABSENT in {entry.old_sha256, entry.new_sha256}:
+            entry.path.parent.stat()  # its drive may be away
+            is_there, is_pending = os.path.lexists(entry.path), os.path.lexists(entry.temp)
+            replaced = not is_there if entry.new_sha256 == ABSENT else is_there and not is_pending
+            if is_pending:
+                entry.temp.unlink()
+                cleared.append(entry.temp)
+        elif not os.path.lexists(entry.temp):
             entry.path.stat()
             # A file that is neither old nor new was replaced, and edited since.
             replaced = replaced and hash_file(entry.path) != entry.old_sha256

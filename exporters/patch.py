@@ -45,6 +45,8 @@ MAGIC: Final = b"MoodZone patch 1\n"
 _HEADER: Final = struct.Struct("<QQ32s")
 _RUN: Final = 32
 """Bytes in a row that must agree for a match: a shorter one saves no more than its instructions cost."""
+_ALL_EQUAL: Final = b"\1" * _RUN
+"""What the comparison of such a run gives."""
 _NEAR: Final = 4096
 """How far a match at the same distance is looked for before anchors are computed."""
 _ANCHORS: Final = 1 << 19
@@ -137,14 +139,20 @@ class _Blocks:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, 2)
+        self._window = _as_bytes(b"")
+        """What was read last, for most reads are short and near one another."""
+        self._at = 0
 
     def read(self, at: int, length: int) -> Bytes:
         """Exactly ``length`` bytes from ``at`` on."""
-        self._file.seek(at)
-        data = self._file.read(length)
-        if len(data) < length:
+        if at < self._at or at + length > self._at + len(self._window):
+            self._at = max(0, at - _NEAR)
+            self._file.seek(self._at)
+            self._window = _as_bytes(self._file.read(at + length + BLOCK - self._at))
+        start = at - self._at
+        if start + length > len(self._window):
             raise FileChangedError("another program cut it short meanwhile; run again when that is done")
-        return _as_bytes(data)
+        return self._window[start : start + length]
 
 
 class _Pair:
@@ -184,12 +192,11 @@ class _Pair:
         done, step = 0, 2 * _RUN
         while limit - done >= _RUN:
             step = min(step * 2, BLOCK, limit - done)
-            equal = self.equal(old_at + done, new_at + done, step)
-            unequal = np.concatenate(([-1], np.flatnonzero(~equal), [step]))
-            runs = np.flatnonzero(np.diff(unequal) > _RUN)
-            if runs.size:
-                return done + int(unequal[runs[0]]) + 1
-            done += int(unequal[-2]) + 1  # a run may go on in the next block
+            equal = self.equal(old_at + done, new_at + done, step).tobytes()
+            start = equal.find(_ALL_EQUAL)
+            if start >= 0:
+                return done + start
+            done += equal.rfind(0) + 1  # a run may go on in the next block
         return None
 
     def alike(self, old_at: int, new_at: int, length: int) -> bool:

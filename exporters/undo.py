@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from exporters.atomic import edit_file, file_errors
-from exporters.filesystem import hash_file
-from exporters.journal import Entry, Journal, Run
+from exporters.atomic import create_file, delete_file, edit_file, file_errors
+from exporters.filesystem import ABSENT, hash_file
+from exporters.journal import Changed, Entry, Journal, Run
 from exporters.patch import PatchError
-from moodzone_agent.errors import FileError, UsageError
+from moodzone_agent.errors import FileError, StoreError, UsageError
 
 KIND: Final = "undo"
 """The kind of a run that takes others back; it is itself undone only by its number."""
+COLLECTION: Final = "collection"
+"""Note in an entry: which collection the file belongs to. Such entries are undone by value, together."""
 
 _UNDONE_RUN: Final = "undone_run"
 _UNDONE_ENTRY: Final = "undone_entry"
@@ -47,11 +49,20 @@ class UndoResult:
     """Why it failed, or why it could not be restored byte for byte."""
 
 
+PutBack = Callable[[str, list[Changed], Run], None]
+"""Puts values back in the collection of this name, each only where what we wrote is still there."""
+
+
+def _put_back_nothing(collection: str, _changed: list[Changed], _run: Run) -> None:
+    raise StoreError(f"Nobody here knows the collection {collection}.")
+
+
 def undo(
     journal: Journal,
     run_id: int | None = None,
     *,
     take_out: Callable[[Path, Entry], object],
+    put_back: PutBack = _put_back_nothing,
     locate: Callable[[Entry], Path] = lambda entry: entry.path,
     report: Callable[[UndoResult], None] | None = None,
 ) -> list[UndoResult]:
@@ -59,7 +70,8 @@ def undo(
 
     A file that still holds what the run wrote gets its old bytes back. From any other, ``take_out`` removes
     what is still ours from a copy, which then takes its place; so it goes with a file that a later run wrote
-    and that run was not undone first. ``locate`` says where the file of an entry is by now, or raises
+    and that run was not undone first. Files of a collection get their bytes back if all of them can; else
+    ``put_back`` is given its values. ``locate`` says where the file of an entry is by now, or raises
     FileError. What is undone is noted file by file: after an interruption, undo goes on where it stopped. The
     undo is itself a run; where it is undone, the run that it had undone can be undone again.
 
@@ -74,16 +86,14 @@ def undo(
             run_id = newest_to_undo(journal)
         if run_id is None:
             return []
-        undoing = _Undo(journal, run_id, run, take_out, locate, cache(journal.entries))
-        for entry in reversed(journal.entries(run_id)):
-            if not entry.undoable:
-                continue
-            result = undoing.of(entry)
-            if result.outcome is not Outcome.FAILED:
-                undoing.note(entry, result.outcome)
-            results.append(result)
-            if report:
-                report(result)
+        undoing = _Undo(journal, run_id, run, take_out, put_back, locate, cache(journal.entries))
+        for group in _groups(reversed(journal.entries(run_id))):
+            for entry, result in zip(group, undoing.of(group), strict=True):
+                if result.outcome is not Outcome.FAILED:
+                    undoing.note(entry, result.outcome)
+                results.append(result)
+                if report:
+                    report(result)
     return results
 
 
@@ -91,6 +101,24 @@ def newest_to_undo(journal: Journal) -> int | None:
     """The newest run that changed files, not by taking others back, and is not wholly undone."""
     left = (run.id for run in journal.runs() if run.kind != KIND and run.undone < run.files)
     return next(left, None)
+
+
+def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries that can be undone: those of one collection together, any other on its own."""
+    groups: list[list[Entry]] = []
+    of_collection: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.undoable:
+            continue
+        name = entry.note.get(COLLECTION)
+        group = of_collection.get(name) if name is not None else None
+        if group is not None:
+            group.append(entry)
+            continue
+        groups.append([entry])
+        if name is not None:
+            of_collection[name] = groups[-1]
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +130,20 @@ class _Undo:
     run: Run
     """The run that undoes."""
     take_out: Callable[[Path, Entry], object]
+    put_back: PutBack
     locate: Callable[[Entry], Path]
     entries: Callable[[int], list[Entry]]
 
-    def of(self, entry: Entry) -> UndoResult:
+    def of(self, group: Sequence[Entry]) -> list[UndoResult]:
+        """Undo entries that belong together."""
+        name = group[0].note.get(COLLECTION)
+        return [self._of_file(entry) for entry in group] if name is None else self._of_collection(name, group)
+
+    def _of_file(self, entry: Entry) -> UndoResult:
         path = entry.path
         try:
-            with file_errors():
-                path = self.locate(entry)
-                current = hash_file(path)
+            path = self.locate(entry)
+            current = _hash(path)
             if current == entry.old_sha256:
                 return UndoResult(path, Outcome.ALREADY)
             reason = "it was changed since"
@@ -127,12 +160,41 @@ class _Undo:
         except FileError as error:
             return UndoResult(path, Outcome.FAILED, str(error))
 
-    def _restore(self, entry: Entry, path: Path) -> None:
-        def rebuild(copy: Path) -> None:
-            with copy.open("wb") as out:
-                self.journal.rebuild(self.run_id, entry, path, out)
+    def _of_collection(self, name: str, group: Sequence[Entry]) -> list[UndoResult]:
+        """Bytes where nobody has touched any of the files; else value by value."""
+        try:
+            current = {entry.number: _hash(entry.path) for entry in group}
+            if all(current[entry.number] in {entry.old_sha256, entry.new_sha256} for entry in group):
+                for entry in group:
+                    if current[entry.number] == entry.new_sha256:
+                        self._restore(entry, entry.path)
+                return [UndoResult(entry.path, Outcome.RESTORED) for entry in group]
+            self.put_back(name, self.journal.changes(self.run_id, group), self.run)
+        except (FileError, StoreError, PatchError) as error:
+            return [UndoResult(entry.path, Outcome.FAILED, str(error)) for entry in group]
+        return [UndoResult(entry.path, Outcome.TAKEN_OUT, "it was changed since") for entry in group]
 
-        edit_file(path, rebuild, self.run, times=entry.old_mtime_ns, note=self._note(entry))
+    def _restore(self, entry: Entry, path: Path) -> None:
+        note = self._note(entry)
+        changes = [
+            Changed(track, field, before=after, after=before)
+            for track, field, before, after in self.journal.changes(self.run_id, [entry])
+        ]
+
+        def rebuild(out: BinaryIO) -> None:
+            self.journal.rebuild(self.run_id, entry, path, out)
+
+        def rebuild_copy(copy: Path) -> None:
+            with copy.open("wb") as out:
+                rebuild(out)
+
+        if entry.old_sha256 == ABSENT:
+            delete_file(path, self.run, note=note, changes=changes)
+        elif entry.new_sha256 == ABSENT:
+            create_file(path, rebuild, self.run, note=note, changes=changes)
+        else:
+            times = entry.old_mtime_ns
+            edit_file(path, rebuild_copy, self.run, times=times, note=note, changes=changes)
 
     def note(self, entry: Entry, how: Outcome) -> None:
         """Note that an entry was undone. If it had undone another, that one stands again, and so on.
@@ -150,3 +212,13 @@ class _Undo:
 
     def _note(self, entry: Entry) -> dict[str, str]:
         return {**entry.note, _UNDONE_RUN: str(self.run_id), _UNDONE_ENTRY: str(entry.number)}
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of a file, or `ABSENT`. Raises FileError where that cannot be told."""
+    with file_errors():
+        path.parent.stat()
+        try:
+            return hash_file(path)
+        except FileNotFoundError:
+            return ABSENT

@@ -11,14 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from enum import StrEnum
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent import cli_calibrate, cli_model
+from moodzone_agent import cli_calibrate, cli_corrections, cli_model, cli_write
 from moodzone_agent.cli_shared import (
     DONE,
     SOME_FAILED,
@@ -32,11 +31,12 @@ from moodzone_agent.cli_shared import (
     open_library,
     out,
     print_json,
+    require,
     setting,
     shown,
     zone_model,
 )
-from moodzone_agent.errors import JournalError, LibraryError, MoodZoneError, UsageError
+from moodzone_agent.errors import MoodZoneError, UsageError
 from moodzone_agent.types import LabelOrigin, MarkState, Zone
 
 if TYPE_CHECKING:
@@ -49,15 +49,12 @@ if TYPE_CHECKING:
     from moodzone_agent.stream import SoFar
     from moodzone_agent.types import Estimate
     from moodzone_agent.why import Reason
-    from moodzone_agent.writing import Wanted, WriteResult
 
 _INTERRUPTED: Final = 130
 """Typer's exit code for Ctrl-C."""
 _KEPT: Final = "stopped; everything finished so far is kept"
-_PREVIEWED: Final = 5
 _WIDE: Final = 100
 """Columns of a terminal with room for longer ribbons."""
-_CONSENT: Final = "consent to write tags"
 
 app = typer.Typer(
     name="moodzone",
@@ -68,17 +65,9 @@ app = typer.Typer(
     epilog="Nothing leaves this computer. Exit codes: 0 done, 1 some files failed, 2 wrong use, 3 stopped.",
 )
 app.add_typer(cli_model.app, name="model")
+app.add_typer(cli_corrections.app, name="corrections")
 
 Paths = Annotated[list[Path], typer.Argument(help="Folders or files of music.", show_default=False)]
-SomePaths = Annotated[
-    list[Path] | None, typer.Argument(help="Folders or files of music.", show_default=False)
-]
-
-
-class Target(StrEnum):
-    """Where zones can be written."""
-
-    TAGS = "tags"
 
 
 def _version(wanted: bool) -> None:
@@ -111,40 +100,20 @@ def scan(
 ) -> None:
     """Analyse new and changed music and rate it. Touches no file without --write."""
     places, settings = setting()
-    _require(paths)
+    require(paths)
     with open_library(places) as library:
         failed = _scan(library, places, settings, paths, jobs=jobs, json_=json_)
         if write or dry_run:
-            failed |= _write(
-                library, places, settings, paths, dry_run=dry_run, json_=json_, yes=yes, again=False
-            )
+            writing = cli_write.Writing(library, places, settings, paths, again=False)
+            failed |= writing.to_targets([cli_write.TAGS], dry_run=dry_run, json_=json_, yes=yes)
     raise typer.Exit(SOME_FAILED if failed else DONE)
 
 
-@app.command()
-def write(
-    paths: SomePaths = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every track in the library.")] = False,
-    to: Annotated[Target, typer.Option(help="Where to write the zones.")] = Target.TAGS,
-    again: Annotated[bool, typer.Option("--again", help="Also files whose writing was undone.")] = False,
-    dry_run: DryRun = False,
-    json_: Json = False,
-    yes: Yes = False,
-) -> None:
-    """Write zones into the tags of scanned files."""
-    del to  # tags are the only target yet
-    places, settings = setting()
-    if bool(paths) == all_:
-        raise UsageError("name the folders or files to write, or give --all for the whole library")
-    _require(paths or [])
-    with open_library(places, must_exist=True) as library:
-        for path in paths or []:
-            if not any(library.files_under(path)):
-                raise UsageError(f"{shown(path)} holds nothing that was scanned: `moodzone scan` it first")
-        failed = _write(
-            library, places, settings, paths or None, dry_run=dry_run, json_=json_, yes=yes, again=again
-        )
-    raise typer.Exit(SOME_FAILED if failed else DONE)
+app.command()(cli_write.write)
+app.command()(cli_write.export)
+app.command()(cli_corrections.sync)
+app.command()(cli_corrections.inbox)
+app.command()(cli_write.census)
 
 
 @app.command()
@@ -158,7 +127,7 @@ def undo(
     """Take a run back: byte for byte where nobody has touched the file since, elsewhere only what is still ours."""
     from exporters.journal import Journal
     from exporters.undo import Outcome
-    from moodzone_agent.writing import undo_run
+    from moodzone_agent.undoing import undo_run
 
     places, settings = setting()
     journal = Journal(places.journal)
@@ -166,7 +135,7 @@ def undo(
         _list_runs(journal, json_=json_)
         return
     with open_library(places) as library:
-        results = undo_run(library, journal, settings.tags, run)
+        results = undo_run(library, journal, settings, places.backups, run)
     if json_:
         for result in results:
             print_json({"path": str(result.path), "outcome": result.outcome, "reason": result.reason})
@@ -198,7 +167,7 @@ def remove(
             if not yes and not ask("Take MoodZone's marks out of all files and delete its library?"):
                 raise typer.Exit(STOPPED)
         results = remove_everything(library, places, settings, dry_run=dry_run, forget_missing=forget_missing)
-    failed = _report_writes(results, done="would be freed of marks" if dry_run else "freed of marks")
+    failed = cli_write.report_writes(results, done="would be freed of marks" if dry_run else "freed of marks")
     if failed:
         out(
             "library, models, journal and settings are kept until no file holds a mark; then run remove again"
@@ -329,7 +298,7 @@ def stream(
             samples = RawFormat(raw, rate, channels) if raw is not None else None
             reader = opened.enter_context(LiveReader(sys.stdin.fileno(), samples))
         else:
-            _require([Path(source)])
+            require([Path(source)])
             reader = opened.enter_context(AudioReader(Path(source)))
         show = _print_so_far if json_ else opened.enter_context(_live_view())
         try:
@@ -419,138 +388,6 @@ def _run(library: Library, kind: str, results: list[ScanResult]) -> Iterator[Non
     library.finish_run(run, Counter(str(result.status) for result in results))
 
 
-def _write(
-    library: Library,
-    places: Places,
-    settings: Settings,
-    paths: list[Path] | None,
-    *,
-    dry_run: bool,
-    json_: bool,
-    yes: bool,
-    again: bool,
-) -> bool:
-    """Write zones into tags, after asking the first time; True if some files failed."""
-    from exporters.journal import Journal
-    from moodzone_agent.writing import WriteResult, preview, wanted, write_mark
-
-    results: list[WriteResult] = []
-
-    def tell(result: WriteResult) -> None:
-        results.append(result)
-        if json_:
-            print_json(_write_json(result, dry_run=dry_run))
-
-    wants: list[Wanted] = []
-    for item in wanted(library, paths, again=again):
-        if isinstance(item, WriteResult):
-            tell(item)
-        else:
-            wants.append(item)
-    if dry_run:
-        for want in wants:
-            tell(preview(want, library, settings.tags.field))
-    elif wants:
-        if not (yes or json_ or _consents(library, settings, wants)):
-            raise typer.Exit(STOPPED)
-        journal = Journal(places.journal)
-        try:
-            with journal.start("write") as run, _write_progress(len(wants)) as advance:
-                if not library.path.exists():  # `remove` finished while the user was asked
-                    raise LibraryError("the library was removed meanwhile; scan again")
-                for want in wants:
-                    tell(write_mark(want, library, run, settings.tags))
-                    advance()
-        except JournalError:
-            if not json_:
-                _report_writes(results, done="written before it had to stop")
-            raise
-        with suppress(JournalError):  # another process writes by now, and will do it
-            forgotten = journal.prune(
-                keep_days=settings.journal.keep_days, max_bytes=settings.journal.max_megabytes * 1_000_000
-            )
-            if forgotten:
-                runs = ", ".join(str(run.id) for run in forgotten)
-                limits = "journal.keep_days and max_megabytes"
-                sys.stderr.write(f"can no longer be undone, as {limits} say: run {runs}\n")
-    if json_:
-        return _any_failed(results)
-    return _report_writes(results, done="would be written" if dry_run else "written", show=dry_run)
-
-
-@contextmanager
-def _write_progress(total: int) -> Iterator[Any]:
-    from rich.progress import Progress
-
-    terminal = console(stderr=True)
-    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("Writing", total=total)
-        yield lambda: progress.advance(task)
-
-
-def _consents(library: Library, settings: Settings, wants: list[Wanted]) -> bool:
-    """Ask before the first write to a library, where there is somebody to ask."""
-    from itertools import islice
-
-    from rich.filesize import decimal
-
-    from moodzone_agent.writing import WriteStatus, preview
-
-    if library.meta(_CONSENT) or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return True
-    previews = (preview(want, library, settings.tags.field) for want in wants)
-    first = list(islice((item for item in previews if item.status is WriteStatus.WRITTEN), _PREVIEWED))
-    if not first:
-        return True
-    for item in first:
-        _show_difference(item)
-    records = (library.file(want.path) for want in wants)
-    size = decimal(sum(record.stamp.size for record in records if record))
-    out(
-        f"Up to {len(wants):,} files of {size} together. All else in them stays; `moodzone undo` takes it back."
-    )
-    if not ask("Write the zones into these files?"):
-        return False
-    library.set_meta(_CONSENT, "given")
-    return True
-
-
-def _show_difference(result: WriteResult) -> None:
-    out(
-        f"{shown(result.path)}\n   before: {result.before or '(empty)'}\n   after:  {result.after or '(empty)'}"
-    )
-
-
-def _any_failed(results: list[WriteResult]) -> bool:
-    from moodzone_agent.writing import WriteStatus
-
-    return any(result.status is WriteStatus.FAILED for result in results)
-
-
-def _report_writes(results: list[WriteResult], *, done: str, show: bool = False) -> bool:
-    """Print what became of files, if wanted with their texts before and after; True if some failed."""
-    from collections import Counter
-
-    from moodzone_agent.console import failures, skips
-    from moodzone_agent.writing import WriteStatus
-
-    if show:
-        for result in results:
-            if result.status is WriteStatus.WRITTEN:
-                _show_difference(result)
-    counts = Counter(result.status for result in results)
-    out(
-        f"{counts[WriteStatus.WRITTEN]:,} {done} · {counts[WriteStatus.UNCHANGED]:,} unchanged · "
-        f"{counts[WriteStatus.SKIPPED]:,} skipped · {counts[WriteStatus.FAILED]:,} failed"
-    )
-    for line in (
-        *skips((result.path, result.reason) for result in results if result.status is WriteStatus.SKIPPED),
-        *failures((result.path, result.reason) for result in results if result.status is WriteStatus.FAILED),
-    ):
-        out(line)
-    return _any_failed(results)
-
-
 def _report_undo(results: list[UndoResult]) -> None:
     from collections import Counter
 
@@ -637,17 +474,6 @@ def _scan_json(result: ScanResult) -> dict[str, Any]:
     return line | _track_json(result.track)
 
 
-def _write_json(result: WriteResult, *, dry_run: bool) -> dict[str, Any]:
-    would = dry_run and result.status == "written"
-    return {
-        "path": str(result.path),
-        "write": "would be written" if would else result.status,
-        "reason": result.reason,
-        "before": result.before,
-        "after": result.after,
-    }
-
-
 @contextmanager
 def _live_view() -> Iterator[Callable[[SoFar], None]]:
     """What is known so far, in place on a terminal and as lines elsewhere; the last of it stays."""
@@ -714,16 +540,6 @@ def _known(library: Library, path: Path) -> TrackRecord:
     if real.is_dir():
         raise UsageError(f"{shown(path)} is a folder: name files in it")
     raise UsageError(f"{shown(path)} is not in the library: scan it first")
-
-
-def _require(paths: list[Path]) -> None:
-    for path in paths:
-        try:
-            path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(f"{shown(path)} does not exist") from None
-        except OSError:  # a scan says what is wrong with it
-            continue
 
 
 def main() -> None:

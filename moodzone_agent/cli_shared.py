@@ -27,6 +27,15 @@ SOME_FAILED: Final = 1
 WRONG_USE: Final = 2
 STOPPED: Final = 3
 
+TARGET_NAMES: Final = "tags, rekordbox-xml, serato, m3u8"
+"""Spelled out, since help must not load the exporters."""
+
+SomeTargets = Annotated[
+    list[str] | None, typer.Argument(help=f"Any of {TARGET_NAMES}; all if none.", show_default=False)
+]
+SomePaths = Annotated[
+    list[Path] | None, typer.Argument(help="Folders or files of music.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
@@ -63,6 +72,17 @@ def zone_model(places: Places, settings: Settings) -> ZoneModel:
     if champion.warning:
         sys.stderr.write(f"moodzone: {champion.warning}\n")
     return ZoneModel(champion.bundle, settings.zones)
+
+
+def require(paths: list[Path]) -> None:
+    """Raises UsageError for a path that doesn't exist."""
+    for path in paths:
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(f"{shown(path)} does not exist") from None
+        except OSError:  # a scan says what is wrong with it
+            continue
 
 
 def ask(question: str) -> bool:

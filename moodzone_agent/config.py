@@ -7,14 +7,16 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
-from exporters.atomic import Times
 from exporters.filesystem import replace_file
-from exporters.tags.entries import TagField
+from exporters.m3u8 import M3u8Settings
+from exporters.rekordbox_xml import RekordboxXmlSettings
+from exporters.serato.collection import SeratoSettings
+from exporters.tags.collection import TagSettings
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
 
@@ -29,34 +31,25 @@ class Places:
     library: Path
     journal: Path
     models: Path
+    backups: Path
+    """Copies of other programs' collections, made before each write."""
+
+    @classmethod
+    def under(cls, folder: Path) -> Self:
+        """All of them under one folder."""
+        names = ("settings.toml", "library.sqlite", "journal", "models", "backups")
+        return cls(*(folder / name for name in names))
 
     @classmethod
     def find(cls) -> Self:
         """Under ``MOODZONE_HOME`` if that is set, else where the platform wants such things."""
         home = os.environ.get(HOME_VARIABLE)
         if home:
-            root = Path(home).expanduser().absolute()
-            return cls(root / "settings.toml", root / "library.sqlite", root / "journal", root / "models")
+            return cls.under(Path(home).expanduser().absolute())
         from platformdirs import PlatformDirs
 
         folders = PlatformDirs("moodzone", appauthor=False)
-        data = folders.user_data_path
-        return cls(
-            folders.user_config_path / "settings.toml",
-            data / "library.sqlite",
-            data / "journal",
-            data / "models",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TagSettings:
-    """How zones are written into files."""
-
-    field: TagField = TagField.COMMENT
-    """Where the visible token goes: comment, grouping, genre or none."""
-    times: Times = Times.NUDGE
-    """What becomes of the modification time: nudge (two seconds later), keep or now."""
+        return replace(cls.under(folders.user_data_path), settings=folders.user_config_path / "settings.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,9 @@ class Settings:
 
     zones: Cuts = field(default_factory=Cuts)
     tags: TagSettings = field(default_factory=TagSettings)
+    rekordbox_xml: RekordboxXmlSettings = field(default_factory=RekordboxXmlSettings)
+    serato: SeratoSettings = field(default_factory=SeratoSettings)
+    m3u8: M3u8Settings = field(default_factory=M3u8Settings)
     journal: JournalSettings = field(default_factory=JournalSettings)
 
 
@@ -171,6 +167,11 @@ def _checked(default: Any, value: Any, path: Path, key: str) -> Any:
         if value not in choices:
             raise UsageError(f"{path}: {key} must be one of {', '.join(choices)}, not {value!r}")
         return type(default)(value)
+    if isinstance(default, (bool, str)):
+        if type(value) is not type(default):
+            what = "true or false" if isinstance(default, bool) else "a text in quotes"
+            raise UsageError(f"{path}: {key} must be {what}, not {value!r}")
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UsageError(f"{path}: {key} must be a number, not {value!r}")
     if isinstance(default, int):

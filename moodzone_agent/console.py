@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +22,15 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from moodzone_agent.corrections import Verdict
 from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.types import ZONES, Zone
 
 if TYPE_CHECKING:
+    from exporters.base import Collection
+    from exporters.census import Census
+    from moodzone_agent.corrections import Finding
+    from moodzone_agent.library.corrections import Correction
     from moodzone_agent.pipeline import Plan, ScanResult
     from moodzone_agent.stream import SoFar
     from moodzone_agent.why import Reason
@@ -36,6 +41,7 @@ _RIBBON_AROUSAL: Final = (2.0, 7.0)
 """Drawn lowest and highest; hardly any music lies beyond."""
 _STREAM_BAR: Final = 24
 _MOST_NAMED: Final = 50
+_MOST_COUNTED: Final = 12
 _MOST_SKIPPED_NAMED: Final = 5
 
 
@@ -259,7 +265,7 @@ def failures(failed: Iterable[tuple[Path, str]]) -> list[RenderableType]:
     return lines
 
 
-def skips(skipped: Iterable[tuple[Path, str]]) -> list[RenderableType]:
+def skips(skipped: Iterable[tuple[Path, str]], what: str = "skipped") -> list[RenderableType]:
     """Each skipped file with its reason; of more than five with one reason only their number."""
     by_reason: defaultdict[str, list[Path]] = defaultdict(list)
     for path, reason in skipped:
@@ -267,11 +273,75 @@ def skips(skipped: Iterable[tuple[Path, str]]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for reason, paths in by_reason.items():
         if len(paths) > _MOST_SKIPPED_NAMED:
-            lines.append(Text(f"  skipped {len(paths):,}: {reason}; --json lists them all"))
+            lines.append(Text(f"  {what} {len(paths):,}: {reason}; --json lists them all"))
         else:
-            lines.extend(_named("skipped", "yellow", path, reason) for path in paths)
+            lines.extend(_named(what, "yellow", path, reason) for path in paths)
     return lines
 
 
 def _named(what: str, style: str, path: Path, reason: str) -> RenderableType:
     return Text.assemble((f"  {what} ", style), printable(path), (f": {reason}", "dim"))
+
+
+def census_table(collection: Collection, census: Census, zones: Mapping[Path, Zone]) -> RenderableType:
+    """What stands in a collection; Mixed In Key's energy by the zones that its tracks have."""
+    crowded = census.crowded(collection.colours)
+    lines: list[RenderableType] = [
+        Text.assemble(
+            (f"{collection.target}", "bold"), f": {printable(collection.path)}, {census.tracks:,} tracks"
+        )
+    ]
+    for what, counts in (("colours", census.colours), ("comments", census.comments)):
+        if counts:
+            most = list(counts.items())[:_MOST_COUNTED]
+            lines.append(Text(f"  {what}: " + " · ".join(f"{name} {count:,}" for name, count in most)))
+    if census.lists:
+        lines.append(Text(f"  lists: {', '.join(census.lists)}"))
+    lines.extend(
+        Text(
+            f"  {collection.colours[zone]} is your colour on {share:.0%} of the tracks, so {zone} gets none; "
+            f"choose another in the settings",
+            style="yellow",
+        )
+        for zone, share in crowded.items()
+    )
+    energies: defaultdict[int, Counter[Zone]] = defaultdict(Counter)
+    for path, energy in census.energies.items():
+        if path in zones:
+            energies[energy][zones[path]] += 1
+    if energies:
+        table = Table(box=None, header_style="dim", padding=(0, 1))
+        table.add_column("Mixed In Key energy", justify="right")
+        for zone in ZONES:
+            table.add_column(zone_text(zone), justify="right")
+        for energy in sorted(energies):
+            table.add_row(str(energy), *(f"{energies[energy][zone]:,}" for zone in ZONES))
+        lines.append(table)
+    return Group(*lines)
+
+
+def finding_line(finding: Finding) -> Text:
+    """One correction, or what looks like one."""
+    place = finding.sighting.place
+    where = f"{finding.target}, {place.field}"
+    match finding.verdict:
+        case Verdict.CONFLICT:
+            said: str | Text = f"says several zones: {finding.sighting.value}"
+        case Verdict.ECHO:
+            said = f"shows an older mark again: {finding.sighting.value}"
+        case _:
+            said = zone_text(finding.zone) if finding.zone else ""
+    return Text.assemble("  ", printable(place.track), (f" ({where}) ", "dim"), said)
+
+
+def correction_line(one: Correction) -> Text:
+    """One correction, and what became of it."""
+    said = zone_text(one.zone) if one.zone else Text(one.value)
+    told = f": {one.why}" if one.why else ""
+    return Text.assemble(
+        (f"{one.id:>5} ", "dim"),
+        printable(one.place.track),
+        (f" ({one.target}, {one.place.field}) ", "dim"),
+        said,
+        (f" {one.state}{told}", "dim"),
+    )

@@ -6,12 +6,16 @@ import platform
 import shutil
 from dataclasses import dataclass
 
+from exporters.base import Collection
 from exporters.journal import Journal
+from exporters.programs import PROGRAMS, running_processes
+from exporters.tags.collection import TagCollection
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
-from moodzone_agent.errors import MoodZoneError
+from moodzone_agent.errors import FileError, MoodZoneError, StoreError
 from moodzone_agent.library.store import Library
+from moodzone_agent.machine import find_collections, target_names
 from moodzone_agent.types import Cuts
 
 _LOW_SPACE = 500_000_000
@@ -28,7 +32,7 @@ class Finding:
 
 
 def examine(places: Places) -> list[Finding]:
-    """Settings, model, decoders, library, journal and disk, in this order. Changes nothing."""
+    """Settings, model, decoders, library, journal, disk, DJ programs, in this order. Changes nothing."""
     return [
         Finding("Python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"),
         _settings(places),
@@ -37,6 +41,7 @@ def examine(places: Places) -> list[Finding]:
         _library(places),
         _journal(places),
         _space(places),
+        *_programs(places),
     ]
 
 
@@ -96,6 +101,39 @@ def _journal(places: Places) -> Finding:
     return Finding(
         "Undo journal", ok=True, detail=f"{len(runs):,} runs, {size / 1e6:.1f} MB in {places.journal}"
     )
+
+
+def _programs(places: Places) -> list[Finding]:
+    """Which collections of DJ programs are here, in which version, and which programs run."""
+    if not places.library.exists():
+        return [_running()]
+    try:
+        settings = load_settings(places.settings)
+        with Library.open(places.library, read_only=True) as library:
+            found = [
+                _collection(collection)
+                for name in target_names()
+                if name != TagCollection.target
+                for collection in find_collections(name, library, settings)
+            ]
+    except MoodZoneError:  # the findings about settings and library tell it
+        return [_running()]
+    return [_running(), *found]
+
+
+def _running() -> Finding:
+    processes = running_processes()
+    running = [program.name for program in PROGRAMS if program.is_running(processes)]
+    told = f"{', '.join(running)}: close before writing to it" if running else "none is running"
+    return Finding("DJ programs", ok=True, detail=told)
+
+
+def _collection(collection: Collection) -> Finding:
+    try:
+        version = collection.version()
+    except (StoreError, FileError) as error:
+        return Finding(collection.target, ok=False, detail=str(error))
+    return Finding(collection.target, ok=True, detail=f"{collection.path} ({version})")
 
 
 def _space(places: Places) -> Finding:

@@ -10,6 +10,7 @@ MoodZoneError
     ├── BundleError        the model bundle does not fit this program, or is damaged
     ├── LibraryError       the library cannot be opened or is damaged
     ├── JournalError       the undo journal cannot be kept, so nothing may be written
+    ├── StoreError         a DJ program's collection, crates or playlists cannot be read or written safely
     └── DataSetError       training data is missing or malformed
 """
 
@@ -54,6 +55,10 @@ class LibraryError(RunError):
 
 class JournalError(RunError):
     """The undo journal cannot be kept, so nothing may be written."""
+
+
+class StoreError(RunError):
+    """A DJ program's collection, crates or playlists cannot be read or written safely; they were left as they were."""
 
 
 class DataSetError(RunError):

@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from exporters.filesystem import is_gone, sync_file, sync_folder
+from exporters.backup import erase as erase_backups
+from exporters.base import Want, WriteStatus
+from exporters.filesystem import is_gone, replace_file
 from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.errors import FileError, LibraryError, UsageError
+from moodzone_agent.errors import FileError, LibraryError, StoreError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
-from moodzone_agent.writing import AWAY, WriteResult, WriteStatus, remove_mark, undo_run
+from moodzone_agent.machine import open_collection
+from moodzone_agent.undoing import AWAY, undo_run
+from moodzone_agent.writing import WriteResult, preview, remove_mark, values_of_ours, write_zones
 
 _COLUMNS: Final = ("path", "zone", "origin", "source", "audio_id")
 _MISSING: Final = (
@@ -45,18 +48,10 @@ def save_labels(library: Library, path: Path) -> None:
             label = track.label
             rows.writerow((place, label.zone, label.origin, label.source, label.audio_id))
     target = Path(os.path.realpath(path))
-    temp = target.with_name(f".mz-{secrets.token_hex(4)}.tmp")
     try:
         if not is_gone(target) and not _was_saved_from(library, target):
             raise UsageError(f"{path} holds something else; name another file for the labels")
-        try:
-            with temp.open("x", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(text.getvalue())
-            sync_file(temp)
-            temp.replace(target)
-        finally:
-            temp.unlink(missing_ok=True)
-        sync_folder(target.parent)
+        replace_file(target, text.getvalue().encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise UsageError(f"labels cannot be saved to {path} ({error.strerror}); name another file") from error
 
@@ -89,9 +84,11 @@ def remove_everything(
     """
     journal = Journal(places.journal)
     if dry_run:
-        return _account(library, journal, settings, {}, dry_run=True, forget_missing=forget_missing)
+        held = _take_out_of_collections(library, None, settings, places.backups)
+        return _account(library, journal, settings, held, dry_run=True, forget_missing=forget_missing)
     with journal.hold("remove"):
-        undone = _undo_all(library, journal, settings)
+        undone = _undo_all(library, journal, settings, places.backups)
+        undone |= _take_out_of_collections(library, journal, settings, places.backups)
         results = _account(library, journal, settings, undone, dry_run=False, forget_missing=forget_missing)
         if not any(result.status is WriteStatus.FAILED for result in results):
             library.close()
@@ -99,14 +96,45 @@ def remove_everything(
     return results
 
 
-def _undo_all(library: Library, journal: Journal, settings: Settings) -> dict[Path, WriteResult]:
+def _undo_all(
+    library: Library, journal: Journal, settings: Settings, backups: Path
+) -> dict[Path, WriteResult]:
     journal.recover()
     results = {}
     for run in journal.runs():
         if run.kind != KIND and run.undone < run.files:
-            for undone in undo_run(library, journal, settings.tags, run.id):
+            for undone in undo_run(library, journal, settings, backups, run.id):
                 status = WriteStatus.FAILED if undone.outcome is Outcome.FAILED else WriteStatus.WRITTEN
                 results[undone.path] = WriteResult(undone.path, status, undone.reason)
+    return results
+
+
+def _take_out_of_collections(
+    library: Library, journal: Journal | None, settings: Settings, backups: Path
+) -> dict[Path, WriteResult]:
+    """Take what undo left of ours out of collections, by what the library remembers; only say so without a journal.
+
+    Later work of the user's stays, as it does in undo.
+    """
+    results = {}
+    for target, path in library.collections():
+        histories = library.place_events(target, path)
+        tracks = {place.track for place, events in histories.items() if values_of_ours(events)}
+        wants = [Want(track, None) for track in sorted(tracks)]
+        try:
+            collection = open_collection(target, path, library, settings)
+            if journal is None:
+                found = list(preview(wants, collection, library))
+            elif wants:
+                with journal.start(KIND) as run:
+                    found = list(write_zones(wants, collection, library, run, backups))
+            else:
+                continue
+        except (StoreError, FileError) as error:
+            results[path] = WriteResult(path, WriteStatus.FAILED, str(error), target=target)
+            continue
+        if any(result.status is WriteStatus.WRITTEN for result in found):
+            results[path] = WriteResult(path, WriteStatus.WRITTEN, target=target)
     return results
 
 
@@ -179,6 +207,7 @@ def _delete(places: Places, journal: Journal) -> None:
                 if TEMP_NAME.fullmatch(left.name):
                     left.unlink()
         Registry(places.models).erase()
+        erase_backups(places.backups)
         journal.erase()
     except OSError as error:
         raise LibraryError(

@@ -1,67 +1,56 @@
-"""Zones into the tags of files, and out of them again."""
+"""Zones into the tags of files and the collections of DJ programs."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from exporters.atomic import edit_file
-from exporters.filesystem import explain, hash_file, is_gone
-from exporters.journal import Entry, Journal, Run
-from exporters.tags.edit import TagField, TagState, apply_mark, preview_text, read_state
-from exporters.undo import KIND, Outcome, UndoResult, newest_to_undo, undo
-from moodzone_agent.config import TagSettings
-from moodzone_agent.errors import FileChangedError, FileError
-from moodzone_agent.library.records import Stamp, TrackRecord
+from exporters.base import Change, Collection, Field, Place, Want, WriteStatus, comparable
+from exporters.journal import Run
+from exporters.tags.collection import TagCollection, TagSettings
+from exporters.tags.edit import apply_mark, preview_text, read_state
+from moodzone_agent.errors import FileError
+from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, Stamp, TrackRecord
 from moodzone_agent.library.store import Library
-from moodzone_agent.library.volumes import Place, is_player_volume
-from moodzone_agent.types import Mark, MarkState
+from moodzone_agent.library.volumes import is_player_volume
+from moodzone_agent.types import Zone
 
 HELD: Final = "was undone, so it waits until you name the file itself or give --again"
-AWAY: Final = "its drive is not there: plug it in and run this again"
-
-
-class WriteStatus(StrEnum):
-    """What came of a file that was to be written."""
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    """It carried the mark already."""
-    SKIPPED = "skipped"
-    FAILED = "failed"
+_STALE: Final = "changed since it was scanned; scan it again first"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """One file of a write, done or (in a dry run) to be done."""
+    """One place of a write, done or (in a dry run) to be done."""
 
     path: Path
     status: WriteStatus
     reason: str = ""
     before: str = ""
-    """The visible field's text."""
+    """What stood in the place."""
     after: str = ""
-    """The same after the edit."""
+    """What stands there after the write."""
+    target: str = TagCollection.target
+    field: Field = Field.TEXT
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file, and the mark it should carry."""
-
-    path: Path
-    mark: Mark
-    audio_id: str
+    @classmethod
+    def of(cls, change: Change, target: str) -> WriteResult:
+        """The result that a collection's change tells."""
+        return cls(
+            change.want.path, change.status, change.reason, change.before, change.after, target, change.field
+        )
 
 
 def wanted(
     library: Library, roots: Iterable[Path] | None, *, again: bool = False
-) -> Iterator[Wanted | WriteResult]:
+) -> Iterator[Want | WriteResult]:
     """The files under the roots (all that are known, if None) whose track has a zone, each once.
 
     Files that were undone are skipped unless `again` or named themselves; so are files on a player's stick
@@ -83,7 +72,14 @@ def wanted(
         elif is_foreign_stick(path.parent):
             yield WriteResult(path, WriteStatus.SKIPPED, "on a player's stick; name the stick to write it")
         else:
-            yield Wanted(path, track.mark, track.audio_id)
+            yield Want(
+                path,
+                track.mark,
+                artist=track.artist,
+                title=track.title,
+                duration=track.duration,
+                note=journal_note(library, path, track.audio_id),
+            )
 
 
 def _files(library: Library, roots: list[Path] | None) -> Iterator[tuple[Path, TrackRecord]]:
@@ -102,159 +98,166 @@ def _files(library: Library, roots: list[Path] | None) -> Iterator[tuple[Path, T
                     yield path, track
 
 
-def preview(want: Wanted, library: Library, field: TagField) -> WriteResult:
-    """What writing this mark would do; nothing is written."""
-    try:
-        stamp = Stamp.of(want.path.stat())
-        state = read_state(want.path, field=field)
-    except OSError as error:
-        return WriteResult(want.path, WriteStatus.FAILED, explain(error))
-    except FileError as error:
-        return WriteResult(want.path, WriteStatus.FAILED, str(error))
-    objection = _objection(state, want.mark)
-    if objection:
-        return WriteResult(want.path, WriteStatus.SKIPPED, objection, before=state.text)
-    result = WriteResult(
-        want.path, WriteStatus.WRITTEN, before=state.text, after=preview_text(state, want.mark)
-    )
-    if state.mark == want.mark and result.after == result.before:
-        return replace(result, status=WriteStatus.UNCHANGED)
-    record = library.file(want.path)
-    if record is None or record.stamp != stamp:
-        reason = "changed since it was scanned; scan it again first"
-        return replace(result, status=WriteStatus.FAILED, reason=reason, after="")
-    return result
+def preview(wants: Iterable[Want], collection: Collection, library: Library) -> Iterator[WriteResult]:
+    """What writing these marks would do; nothing is written."""
+    for change in _planned(wants, collection, library):
+        yield WriteResult.of(change, collection.target)
 
 
-def write_mark(want: Wanted, library: Library, run: Run, settings: TagSettings) -> WriteResult:
-    """Write one mark, if the file is still what was scanned and holds no word of its user's against it.
+def write_zones(
+    wants: Iterable[Want], collection: Collection, library: Library, run: Run, backups: Path
+) -> Iterator[WriteResult]:
+    """Write marks into a collection, and note in the library what came to stand where.
 
-    Errors: `JournalError` if the way back can't be kept; the run can't go on.
+    In files that are not any more what was scanned, nothing is written. Raises StoreError where the collection can't
+    be written, and JournalError if the way back can't be kept; the run can't go on.
     """
-    expected = preview(want, library, settings.field)
-    if expected.status is not WriteStatus.WRITTEN:
-        return expected
-    new_state: TagState | None = None
-
-    def edit(copy: Path) -> None:
-        nonlocal new_state
-        if read_state(copy, field=settings.field).text != expected.before:
-            raise FileChangedError("another program edited its tags just now; nothing was written")
-        new_state = apply_mark(copy, want.mark, field=settings.field)
-
-    note = _note(library, want.path, want.audio_id, settings.field)
-    try:
-        if not edit_file(want.path, edit, run, times=settings.times, note=note):
-            return replace(expected, status=WriteStatus.UNCHANGED)
-    except FileError as error:
-        return WriteResult(want.path, WriteStatus.FAILED, str(error), before=expected.before)
-    _remember(library, want.path, new_state)
-    library.release([want.path])
-    return expected
+    for batch in [[want] for want in wants] if collection.by_file else [list(wants)]:
+        changes = list(_planned(batch, collection, library))
+        history = _History(library, collection, changes)
+        with history:
+            for change in collection.write(changes, run, backups):
+                history.note(change)
+                if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:
+                    remember_file(library, change.want.path)
+                    library.release([change.want.path])
+                yield WriteResult.of(change, collection.target)
 
 
-def undo_run(
-    library: Library, journal: Journal, settings: TagSettings, number: int | None = None
-) -> list[UndoResult]:
-    """Take a run back, by default the newest that isn't, and hold its files back from being written unasked.
+def settle_colours(collection: Collection, library: Library, *, keep: bool) -> dict[Zone, str]:
+    """Leave out colours that have a meaning of the user's in a collection, as a census before their first use tells.
 
-    A file that is gone from where it was written is looked for among the files of its recording, but not
-    while its drive is away. Errors: `UsageError` if there is no such run; `JournalError`.
+    What was found is kept, so that colours the user sets later, as corrections, don't count; unless not to ``keep`` it.
+    Returns those left out.
     """
-    journal.recover()
-    if number is None:
-        number = newest_to_undo(journal)
-        if number is None:
-            return []
-    undoes_undo = any(run.id == number and run.kind == KIND for run in journal.runs())
-    written = {entry.path: entry.note.get("audio_id") for entry in journal.entries(number)}
-
-    def note(result: UndoResult) -> None:
-        record = library.file(result.path)
-        # A file that others changed may hold other audio by now; the next scan looks at it.
-        if result.outcome is Outcome.RESTORED and record and record.audio_id == written.get(result.path):
-            _remember(library, result.path)
-        if undoes_undo:
-            library.release([result.path])
-        elif result.outcome is not Outcome.FAILED:
-            library.hold([result.path], str(number))
-
-    return undo(
-        journal,
-        number,
-        take_out=lambda copy, entry: apply_mark(
-            copy, None, field=TagField(entry.note.get("field", settings.field))
-        ),
-        locate=_locator(library, journal),
-        report=note,
-    )
+    if not collection.colours:
+        return {}
+    key = f"colours of {collection.name}"
+    free: dict[str, bool] = json.loads(library.meta(key) or "{}")
+    names = {zone: f"{zone} {colour}" for zone, colour in collection.colours.items()}
+    if not free.keys() >= set(names.values()):
+        crowded = collection.census(ours_in(collection, library)).crowded(collection.colours)
+        free = {name: zone not in crowded for zone, name in names.items()} | free
+        if keep:
+            library.set_meta(key, json.dumps(free))
+    left_out = {zone: colour for zone, colour in collection.colours.items() if not free[names[zone]]}
+    collection.colours = {zone: colour for zone, colour in collection.colours.items() if zone not in left_out}
+    return left_out
 
 
-def _note(library: Library, path: Path, audio_id: str, field: TagField) -> dict[str, str]:
-    """What undo goes by: the field that was written and, should the file be elsewhere, what and where it is."""
-    place = library.mounts.locate(path)
-    return {
-        "audio_id": audio_id,
-        "field": str(field),
-        "volume": place.volume,
-        "inside": os.fsdecode(place.relative),
-    }
+class _History:
+    """Notes in the library what a write is about to do, and then what it did.
 
-
-def _locator(library: Library, journal: Journal) -> Callable[[Entry], Path]:
-    """Finds where a written file is by now: on its drive, wherever that is mounted, or moved.
-
-    A moved one is a file of the same recording that no run has written. While the drive is away, such a file
-    is the user's copy; then `FileError` is raised.
+    So that what is ours is known even if the process is killed in between. The tags of files know it themselves.
     """
-    library.mounts.refresh()
 
-    @cache
-    def written() -> frozenset[Path]:
-        runs = (run.id for run in journal.runs() if run.kind != KIND)
-        return frozenset(entry.path for run in runs for entry in journal.entries(run) if entry.undoable)
+    def __init__(self, library: Library, collection: Collection, changes: Iterable[Change]) -> None:
+        self._library = library
+        self._collection = collection
+        self._open = {
+            change.place: change
+            for change in changes
+            if change.status is WriteStatus.WRITTEN and not collection.by_file
+        }
+        self._events: list[tuple[Place, PlaceEvent]] = []
 
-    def on_its_drive(entry: Entry) -> Path:
-        if "volume" not in entry.note:
-            return entry.path
-        place = Place(entry.note["volume"], os.fsencode(entry.note["inside"]))
-        if library.mounts.locate(entry.path) == place:
-            return entry.path
-        path = library.mounts.path_of(place)
-        if path is None:
-            raise FileError(AWAY)
-        return path
+    def __enter__(self) -> None:
+        if self._open:
+            known = self._library.place_events(self._collection.target, self._collection.path)
+            for place, change in self._open.items():
+                if place not in known:  # what the user had there before
+                    self._events.append((place, PlaceEvent(PlaceEventKind.SEEN, change.before)))
+                self._events.append((place, PlaceEvent(PlaceEventKind.PLANNED, change.after, change.ours)))
+            self._flush()
 
-    def moved(entry: Entry) -> Path | None:
-        track = library.track(entry.note.get("audio_id", ""))
-        candidates = [path for path in (track.paths if track else ()) if path not in written()]
-        untouched = (path for path in candidates if _holds(path, entry.new_sha256))
-        return next(untouched, None) or next(filter(_is_marked, candidates), None)
+    def note(self, change: Change) -> None:
+        """Note what came of a change."""
+        if self._open.pop(change.place, None) is not None:
+            written = change.status is WriteStatus.WRITTEN
+            event = (
+                PlaceEvent(PlaceEventKind.WROTE, change.after, change.ours)
+                if written
+                else PlaceEvent(PlaceEventKind.SEEN, change.before)
+            )
+            self._events.append((change.place, event))
 
-    def find(entry: Entry) -> Path:
-        path = on_its_drive(entry)
-        if is_gone(path):
-            library.mounts.refresh()  # when a drive is pulled out, all its files look gone
-            path = on_its_drive(entry)
-            if is_gone(path):
-                return moved(entry) or path
-        return path
+    def __exit__(self, *_: object) -> None:
+        # Of those still open it isn't known whether they were written.
+        self._flush()
 
-    return find
+    def _flush(self) -> None:
+        if self._events:
+            self._library.add_place_events(self._collection.target, self._collection.path, self._events)
+            self._events = []
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _planned(wants: Iterable[Want], collection: Collection, library: Library) -> Iterator[Change]:
+    """The collection's plan, with the library's word on what is ours, and on files that it does not know."""
+    histories = {} if collection.by_file else library.place_events(collection.target, collection.path)
+    known = [replace(want, ours=_ours(want.path, collection, histories)) for want in wants]
+    stamps = {want.path: _stamp(want.path) for want in known} if collection.in_file else {}
+    for change in collection.preview(known):
+        path = change.want.path
+        if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:
+            record = library.file(path)
+            if record is None or record.stamp != stamps[path]:
+                yield replace(change.failed(_STALE), after="")
+                continue
+        yield change
+
+
+def _ours(
+    path: Path, collection: Collection, histories: Mapping[Place, list[PlaceEvent]]
+) -> dict[Field, frozenset[str]]:
+    """Values of ours that may stand in a track's places."""
+    if collection.by_file:
+        return {}
+    ours = {field: values_of_ours(histories.get(Place(path, field), [])) for field in collection.carries}
+    if Field.TEXT in ours:  # a program copies the comment out of the file's tags
+        ours[Field.TEXT] |= _token_in_tags(path)
+    return ours
+
+
+def ours_in(collection: Collection, library: Library) -> Callable[[Place], frozenset[str]]:
+    """What of ours may stand in each place of a collection."""
+    histories = library.place_events(collection.target, collection.path)
+    by_name = {(comparable(place.track), place.field): events for place, events in histories.items()}
+    return lambda place: values_of_ours(by_name.get((comparable(place.track), place.field), []))
+
+
+def values_of_ours(events: Iterable[PlaceEvent]) -> frozenset[str]:
+    """What of ours may stand in a place: what was written last, and what may have been written since."""
+    written, planned = "", set[str]()
+    for event in events:
+        match event.kind:
+            case PlaceEventKind.PLANNED:
+                planned.add(event.ours)
+                continue
+            case PlaceEventKind.WROTE | PlaceEventKind.UNDONE:
+                written = event.ours
+        planned = set()
+    return frozenset({written, *planned} - {""})
+
+
+def _token_in_tags(path: Path) -> frozenset[str]:
     try:
-        return hash_file(path) == sha256
-    except OSError:
-        return False
-
-
-def _is_marked(path: Path) -> bool:
-    try:
-        return read_state(path).mark is not None
+        mark = read_state(path).mark
     except FileError:
-        return False
+        return frozenset()
+    return frozenset({mark.token}) if mark else frozenset()
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        return Stamp.of(path.stat())
+    except OSError:
+        return None
+
+
+def journal_note(library: Library, path: Path, audio_id: str) -> dict[str, str]:
+    """What undo goes by, should the file be elsewhere by then: what and where it is."""
+    place = library.mounts.locate(path)
+    return {"audio_id": audio_id, "volume": place.volume, "inside": os.fsdecode(place.relative)}
 
 
 def remove_mark(path: Path, library: Library, run: Run | None, settings: TagSettings) -> WriteResult:
@@ -265,13 +268,13 @@ def remove_mark(path: Path, library: Library, run: Run | None, settings: TagSett
             after = preview_text(before, None)
         else:
             record = library.file(path)
-            note = _note(library, path, (record and record.audio_id) or "", settings.field)
+            note = journal_note(library, path, (record and record.audio_id) or "")
             edit_file(
                 path,
                 lambda copy: apply_mark(copy, None, field=settings.field),
                 run,
                 times=settings.times,
-                note=note,
+                note={**note, "field": str(settings.field)},
             )
             after = read_state(path, field=settings.field).text
     except FileError as error:
@@ -279,25 +282,13 @@ def remove_mark(path: Path, library: Library, run: Run | None, settings: TagSett
     return WriteResult(path, WriteStatus.WRITTEN, before=before.text, after=after)
 
 
-def _objection(state: TagState, mark: Mark) -> str:
-    """Why a file is left alone: somebody else's token stands there, and it is not what its user told us."""
-    other = next((token for token in state.user_tokens if token.zone is not mark.zone), None)
-    token = other or next(iter(state.user_tokens), None)
-    if token is None or (other is None and mark.state is MarkState.LABELLED):
-        return ""
-    return (
-        f"somebody put {token.token} into its {state.field}; take that over with "
-        f"`moodzone label FILE {token.zone.lower()}`, or take the token out of the {state.field}"
-    )
-
-
-def _remember(library: Library, path: Path, state: TagState | None = None) -> None:
+def remember_file(library: Library, path: Path) -> None:
     """Bring the record of a file that we wrote up to date, so that the next scan finds nothing new."""
     record = library.file(path)
     if record is None:
         return
     try:
-        state = state or read_state(path)
+        state = read_state(path)
         stamp = Stamp.of(path.stat())
     except (FileError, OSError):
         return

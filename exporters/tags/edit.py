@@ -9,35 +9,23 @@ each text. All others are the user's: they are reported, and never changed.
 
 from __future__ import annotations
 
-import stat
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
+from exporters.tags.container import carry_out, opened, parse
 from exporters.tags.entries import Plan, TagField
-from exporters.tags.envelope import leading_end
-from exporters.tags.flac import FlacFile
 from exporters.tags.mapping import find_tokens, has_token
-from exporters.tags.mp4 import Mp4File
-from exporters.tags.mpeg import MpegFile
-from exporters.tags.ogg import OggFile
-from exporters.tags.riff import AiffFile, WaveFile
 from exporters.tags.second_opinion import own_field
-from exporters.tags.splice import Source, splice
+from exporters.tags.splice import Source
 from moodzone_agent.errors import TagError
 from moodzone_agent.types import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from exporters.tags.layout import TaggedFile
 
 __all__ = ["TagField", "TagState", "apply_mark", "encoded_audio_digest", "preview_text", "read_state"]
-
-
-_WAVE64: Final = b"riff.\x91\xcf\x11"
-"""Start of the GUID that stands where other WAV files have RIFF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +52,7 @@ class TagState:
 
 def read_state(path: Path, *, field: TagField = TagField.COMMENT) -> TagState:
     """What the tags of a file say. Opens it for reading only. Raises TagError."""
-    with _opened(path, "rb") as file:
+    with opened(path, "rb") as file:
         return _state(Source(file), field)
 
 
@@ -78,29 +66,11 @@ def apply_mark(copy: Path, mark: Mark | None, *, field: TagField = TagField.COMM
     back and compared, the mark by mutagen too. Raises TagError; the copy may then be half edited and is to be
     thrown away.
     """
-    with _opened(copy, "r+b") as file:
+    with opened(copy, "r+b") as file:
         source = Source(file)
-        before = _parse(source)
-        plan = _plan(before, mark, field)
-        edits = before.edits(plan)
-        if edits:
-            was_readable = own_field(file) is not None
-            audio, foreign = source.sha256(before.audio_spans()), before.foreign(plan.spellings)
-            splice(file, edits)
-            source = Source(file)
-            after = _parse(source)
-            if source.sha256(after.audio_spans()) != audio:
-                raise TagError(
-                    "The edit would have changed the audio; nothing was written. Please report this file."
-                )
-            if after.foreign(plan.spellings) != foreign:
-                raise TagError(
-                    "The edit would have changed other data; nothing was written. Please report this file."
-                )
-            if was_readable and own_field(file) != (mark.field if mark else ""):
-                raise TagError(
-                    "Another reader would not find what was written; nothing was written. Please report this file."
-                )
+        before = parse(source)
+        expected = mark.field if mark else ""
+        source = carry_out(file, before, _plan(before, mark, field), witness=own_field, expected=expected)
         state = _state(source, field)
     is_shown = (
         mark is None or field is TagField.NONE or any(token.zone is mark.zone for token in state.tokens)
@@ -124,23 +94,9 @@ def encoded_audio_digest(path: Path) -> str:
 
     It is equal for files that differ in their tags only. Raises TagError.
     """
-    with _opened(path, "rb") as file:
+    with opened(path, "rb") as file:
         source = Source(file)
-        return source.sha256(_parse(source).audio_spans())
-
-
-@contextmanager
-def _opened(path: Path, mode: Literal["rb", "r+b"]) -> Iterator[IO[bytes]]:
-    """The open file. Raises TagError for what is no regular file, and in place of OSError."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise TagError("This is no file but a folder, pipe or device.")
-        with path.open(mode) as file:
-            yield file
-    except OSError as error:
-        raise TagError(
-            f"The file could not be opened, read or written: {error.strerror or error}."
-        ) from error
+        return source.sha256(parse(source).audio_spans())
 
 
 def _plan(tagged: TaggedFile, mark: Mark | None, field: TagField) -> Plan:
@@ -167,7 +123,7 @@ def _plan(tagged: TaggedFile, mark: Mark | None, field: TagField) -> Plan:
 
 
 def _state(source: Source, field: TagField) -> TagState:
-    tagged = _parse(source)
+    tagged = parse(source)
     texts = tagged.texts(field)
     mark = Mark.from_field(texts.own)
     found = [(*token, text) for text in texts.visible for token in find_tokens(text, mark)]
@@ -185,33 +141,6 @@ def _state(source: Source, field: TagField) -> TagState:
         tokens=tuple(token for token, _ in all_of_them),
         user_tokens=tuple(token for token, _ in users),
     )
-
-
-def _parse(source: Source) -> TaggedFile:
-    """The file's structure, by its first bytes."""
-    start = leading_end(source)
-    magic = source.peek(start, 12)
-    if magic[:4] == b"fLaC":
-        return FlacFile(source)
-    for is_it, kind in (
-        (magic[:4] == b"OggS", OggFile),
-        (magic[:4] == b"RIFF" and magic[8:] == b"WAVE", WaveFile),
-        (magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"), AiffFile),
-        (magic[4:8] == b"ftyp", Mp4File),
-    ):
-        if is_it and start:
-            raise TagError(
-                "An ID3 tag stands in front of a format that has none there. Remove it with a tag editor."
-            )
-        if is_it:
-            return kind(source)
-    if magic[:4] in (b"RF64", b"BW64"):
-        raise TagError("WAV files of the RF64 kind cannot be tagged. Convert the file to FLAC or AIFF.")
-    if magic[:8] == _WAVE64:
-        raise TagError(
-            "WAV files of the Wave64 kind (W64) cannot be tagged. Convert the file to FLAC or AIFF."
-        )
-    return MpegFile(source)
 
 
 def _printable(text: str) -> str:

@@ -25,6 +25,11 @@ GROWTH: Final = 1024
 """Bytes by which a tag without room for our entries grows; what they leave is room for later changes."""
 
 
+MARKERS2: Final = "Serato Markers2"
+MARKERS: Final = "Serato Markers_"
+"""The payloads of Serato's that hold the track's colour, the newer and the older."""
+
+
 class TagField(StrEnum):
     """The field that shows the visible token."""
 
@@ -66,6 +71,23 @@ class Plan:
         """The tokens that the edit puts in or takes out."""
         return frozenset(mark.token for mark in (self.old, self.new) if mark is not None)
 
+    @property
+    def takes_out(self) -> bool:
+        """Whether all that is ours goes."""
+        return self.new is None
+
+    def applied(self, entries: Sequence[bytes], dialect: Dialect, *, in_front: bool = False) -> list[bytes]:
+        """See ``with_mark``."""
+        return with_mark(entries, dialect, self, in_front=in_front)
+
+    def foreign(self, entries: Sequence[bytes], dialect: Dialect) -> list[bytes]:
+        """All but our own field and tokens of the edit's spellings."""
+        return foreign(entries, dialect, self.spellings)
+
+    def is_grown(self, entries: Sequence[bytes], dialect: Dialect) -> bool:
+        """Whether our own field comes first."""
+        return bool(entries) and dialect.name(entries[0]) == dialect.own
+
     def replaced(self, text: str, field: TagField) -> str:
         """A field's text with our token replaced or taken out, where it is there."""
         if self.new is None or field is not self.field:
@@ -79,8 +101,49 @@ class Plan:
         return mapping.with_token(text, self.new, self.old, at_end=self.field is TagField.GENRE)
 
 
+class EntryEdit(Protocol):
+    """What one edit does to a tag's entries."""
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether it only takes out what is ours, so that what was made for that goes too."""
+
+    def applied(self, entries: Sequence[bytes], dialect: Dialect, *, in_front: bool = False) -> list[bytes]:
+        """The entries as the edit wants them; new ones at the end or, if ``in_front``, at the start."""
+
+    def foreign(self, entries: Sequence[bytes], dialect: Dialect) -> list[bytes]:
+        """What of the entries the edit leaves as it is."""
+
+    def is_grown(self, entries: Sequence[bytes], dialect: Dialect) -> bool:
+        """Whether the tag was created or made longer for the entries that the edit concerns."""
+
+
+class PayloadDialect(Protocol):
+    """How one tag format writes Serato's payloads, such as ``MARKERS2``."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether their values are text, so that Serato encodes them in base64."""
+
+    def name(self, entry: bytes) -> str:
+        """The payload's name; empty if the entry is none, ``?`` if it may be one but cannot be read."""
+
+    def value(self, entry: bytes) -> bytes:
+        """The value of an entry that is a payload."""
+
+    def with_value(self, entry: bytes, value: bytes) -> bytes:
+        """The entry with another value and all else as it is."""
+
+    def make(self, name: str, value: bytes) -> bytes:
+        """A new entry. Raises TagError where the format has no place for a payload of this name."""
+
+
 class Dialect(Protocol):
     """How one tag format writes entries."""
+
+    @property
+    def payloads(self) -> PayloadDialect | None:
+        """How it writes payloads; None where it has no place for them."""
 
     @property
     def own(self) -> str:
@@ -193,21 +256,16 @@ def with_mark(
     return [*before, *ours, *after]
 
 
-def is_grown(entries: Sequence[bytes], dialect: Dialect) -> bool:
-    """Whether the tag was created or made longer for our entries."""
-    return bool(entries) and dialect.name(entries[0]) == dialect.own
-
-
 def fit(
     entries: Sequence[bytes],
     dialect: Dialect,
-    plan: Plan,
+    edit: EntryEdit,
     *,
     space: int,
     least: int = 0,
     measure: Callable[[Sequence[bytes]], int] = lambda entries: sum(map(len, entries)),
 ) -> tuple[list[bytes], int]:
-    """The entries as ``with_mark`` makes them, and the bytes they get together with their padding.
+    """The entries as the edit makes them, and the bytes they get together with their padding.
 
     ``space`` is what entries and padding take now, ``least`` the smallest padding the format can write if it
     writes any. The space stays as it is where it can, so that the audio keeps its offset.
@@ -216,15 +274,18 @@ def fit(
     def fits(length: int, space: int) -> bool:
         return space - length >= least or space == length
 
-    new = with_mark(entries, dialect, plan)
+    new = edit.applied(entries, dialect)
     if new == list(entries):
         return new, space
     length = measure(new)
-    if plan.new is None and is_grown(entries, dialect) and fits(length, space - GROWTH):
+    grew = edit.is_grown(entries, dialect)
+    if len(entries) == 1:  # first and last at once; growing leaves less than a step
+        grew = grew and space - measure(entries) < GROWTH + least
+    if edit.takes_out and grew and fits(length, space - GROWTH):
         return new, space - GROWTH
     if fits(length, space):
         return new, space
-    new = with_mark(entries, dialect, plan, in_front=True)
+    new = edit.applied(entries, dialect, in_front=True)
     missing = measure(new) + least - space
     return new, space + GROWTH * -(-missing // GROWTH)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporters.tags import envelope
-from exporters.tags.entries import Texts, fit, with_mark
+from exporters.tags.entries import Texts, fit
 from exporters.tags.splice import Edit
-from exporters.tags.vorbis import OUR_VENDOR, VorbisComment
+from exporters.tags.vorbis import OUR_VENDOR, FlacComments, VorbisComment
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from exporters.tags.entries import Plan, TagField
+    from exporters.tags.entries import Dialect, EntryEdit, TagField
     from exporters.tags.splice import Source, Span
 
 MAGIC: Final = b"fLaC"
@@ -44,8 +44,12 @@ class FlacFile:
         self._comment_at = comments[0] if comments else None
         paddings = [index for index, block in enumerate(self._blocks) if _is_padding(block)]
         self._padding_at = paddings[-1] if paddings else None
-        data = self._blocks[comments[0]].data if comments else VorbisComment(OUR_VENDOR, (), b"").dump()
-        self._comment = VorbisComment.parse(data)
+        data = (
+            self._blocks[comments[0]].data
+            if comments
+            else VorbisComment(OUR_VENDOR, (), b"", FlacComments()).dump()
+        )
+        self._comment = VorbisComment.parse(data, FlacComments())
 
     def texts(self, field: TagField) -> Texts:
         """What the first comment block says."""
@@ -59,28 +63,30 @@ class FlacFile:
         """All frames."""
         return [(self._end, self._audio_end)]
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
-        """All blocks but padding, the comments that are not ours, and ID3 around the stream."""
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The comments."""
+        return self._comment.entries, self._comment.dialect
+
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
+        """All blocks but padding, the comments that are none of the edit's, and ID3 around the stream."""
         around = self._source.sha256([(0, self._start), (self._audio_end, self._source.size)])
-        result = [around.encode(), *self._comment.foreign(spellings)]
+        result = [around.encode(), *self._comment.foreign(edit)]
         for index, block in enumerate(self._blocks):
             if index != self._comment_at and not _is_padding(block):
                 result += [bytes([block.kind]), block.data]
         return result
 
-    def edits(self, plan: Plan) -> list[Edit]:
+    def edits(self, edit: EntryEdit) -> list[Edit]:
         """New metadata blocks; the last padding block takes up the change where it can."""
         old = self._comment
-        vanishes = (
-            plan.new is None and old.vendor == OUR_VENDOR and not with_mark(old.entries, old.dialect, plan)
-        )
+        vanishes = edit.takes_out and old.vendor == OUR_VENDOR and not edit.applied(old.entries, old.dialect)
         overhead = 0 if vanishes else _HEADER + len(old.with_entries(()).dump())
         room = sum(
             _HEADER + len(self._blocks[at].data)
             for at in (self._comment_at, self._padding_at)
             if at is not None
         )
-        entries, space = fit(old.entries, old.dialect, plan, space=room - overhead, least=_HEADER)
+        entries, space = fit(old.entries, old.dialect, edit, space=room - overhead, least=_HEADER)
         if tuple(entries) == old.entries:
             return []
         if sum(block.kind == _COMMENT for block in self._blocks) > 1:

@@ -14,9 +14,9 @@ from exporters.tags.entries import TagField, Texts
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from exporters.tags.entries import Plan
+    from exporters.tags.entries import EntryEdit, PayloadDialect
 
 HEADER: Final = 10
 V1_SIZE: Final = 128
@@ -31,7 +31,7 @@ _FRAME_UNSYNC, _FRAME_LENGTH = 0x02, 0x01
 _FRAME_ID: Final = re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]?")
 _LONG_IDS: Final = {
     b"COM": b"COMM", b"TXX": b"TXXX", b"TT1": b"TIT1", b"GP1": b"GRP1",
-    b"TCO": b"TCON", b"TT2": b"TIT2", b"TP1": b"TPE1",
+    b"TCO": b"TCON", b"TT2": b"TIT2", b"TP1": b"TPE1", b"GEO": b"GEOB",
 }  # fmt: skip
 _SHORT_IDS: Final = {long: short for short, long in _LONG_IDS.items()}
 
@@ -97,11 +97,12 @@ class Frames:
             encoding = b"\1"
             encoded = b"\0\0".join(b"\xff\xfe" + _encode(part, "utf-16-le") for part in parts)
         payload = encoding + (b"eng" if frame_id == "COMM" else b"") + encoded
-        long_id = frame_id.encode("latin-1")
-        flags = bytes(self._header - self._id_length - self._size_length)
-        return self._with_payload(
-            (_SHORT_IDS[long_id] if self.version == 2 else long_id) + self._size(0) + flags, payload
-        )
+        return self._new(frame_id.encode("latin-1"), payload)
+
+    @property
+    def payloads(self) -> PayloadDialect:
+        """Serato's payloads."""
+        return _Objects(self)
 
     def split(self, body: bytes) -> tuple[list[bytes], int]:
         """Frames of a tag's body, and the offset of its padding.
@@ -155,6 +156,13 @@ class Frames:
         frame_id = frame[: self._id_length]
         return _LONG_IDS.get(frame_id, frame_id) if self.version == 2 else frame_id
 
+    def _new(self, long_id: bytes, payload: bytes) -> bytes:
+        """A new frame of this v2.3 id."""
+        flags = bytes(self._header - self._id_length - self._size_length)
+        return self._with_payload(
+            (_SHORT_IDS[long_id] if self.version == 2 else long_id) + self._size(0) + flags, payload
+        )
+
     def _with_payload(self, frame: bytes, payload: bytes) -> bytes:
         """The frame's header in front of a payload, encoded as the header's flags say."""
         flags = frame[self._id_length + self._size_length : self._header]
@@ -178,6 +186,71 @@ class Frames:
     def _parse(self, frame: bytes) -> _Text | None:
         payload = self._payload(frame)
         return _parse_text(self._id(frame), payload) if payload else None
+
+
+class _Object(NamedTuple):
+    """The payload of a GEOB frame, cut in two."""
+
+    head: bytes
+    """Encoding, MIME type, file name and description."""
+    data: bytes
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """GEOB frames, in which Serato writes its payloads; the description names them."""
+
+    frames: Frames
+
+    @property
+    def is_text(self) -> bool:
+        """A frame holds bytes."""
+        return False
+
+    def name(self, entry: bytes) -> str:
+        """The description of a GEOB frame, ``?`` if it is unreadable; empty for other frames."""
+        if self.frames._id(entry) != b"GEOB":
+            return ""
+        found = self._parse(entry)
+        return "?" if found is None else found.description
+
+    def value(self, entry: bytes) -> bytes:
+        """The object's data."""
+        found = self._parse(entry)
+        return b"" if found is None else found.data
+
+    def with_value(self, entry: bytes, value: bytes) -> bytes:
+        """The frame with other data; encoding, MIME type, names and flags stay."""
+        found = self._parse(entry)
+        return entry if found is None else self.frames._with_payload(entry, found.head + value)
+
+    def make(self, name: str, value: bytes) -> bytes:
+        """A new frame with the same head as Serato's own."""
+        head = b"\0application/octet-stream\0\0" + name.encode("latin-1") + b"\0"
+        return self.frames._new(b"GEOB", head + value)
+
+    def _parse(self, entry: bytes) -> _Object | None:
+        payload = self.frames._payload(entry)
+        return _parse_object(payload) if payload else None
+
+
+def _parse_object(payload: bytes) -> _Object | None:
+    """Cut a GEOB frame's payload; None if it is malformed."""
+    encoding = payload[0]
+    if encoding > 3:
+        return None
+    wide = encoding in (1, 2)
+    try:
+        file_name = _find_terminator(payload, 1, wide=False) + 1
+        start = _find_terminator(payload, file_name, wide) + (2 if wide else 1)
+        end = _find_terminator(payload, start, wide)
+        _, codec, raw = _split_bom(payload[start:end], encoding)
+        description = raw.decode(codec)
+    except (UnicodeDecodeError, ValueError):
+        return None
+    end += 2 if wide else 1
+    return _Object(payload[:end], payload[end:], description)
 
 
 class _Text(NamedTuple):
@@ -290,12 +363,12 @@ class Id3Tag:
         body = self._encode(self.entries) + bytes(self.padding)
         return b"ID3" + bytes((self.version, self.revision, self.flags)) + _to_synchsafe(len(body)) + body
 
-    def with_mark(self, plan: Plan) -> Id3Tag:
-        """The tag as the plan wants it, in the same length where the padding allows."""
+    def with_edit(self, edit: EntryEdit) -> Id3Tag:
+        """The tag as the edit wants it, in the same length where the padding allows."""
         entries, space = common.fit(
             self.entries,
             self.frames,
-            plan,
+            edit,
             space=len(self._encode(self.entries)) + self.padding,
             measure=lambda entries: len(self._encode(entries)),
         )
@@ -305,9 +378,9 @@ class Id3Tag:
         """What the frames say."""
         return common.texts(self.entries, self.frames, field)
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
-        """Everything of the tag but our own field and tokens of these spellings; nothing if that is all."""
-        entries = common.foreign(self.entries, self.frames, spellings)
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
+        """Everything of the tag that the edit leaves as it is; nothing if there are no such frames."""
+        entries = edit.foreign(self.entries, self.frames)
         return (
             [bytes((self.version, self.revision, self.flags)), self.extended[:6], *entries] if entries else []
         )
@@ -320,16 +393,16 @@ class Id3Tag:
         return _unsync(body) if self.flags & _UNSYNC and self.version < 4 else body
 
 
-def edited(tag: Id3Tag | None, plan: Plan, carried: Sequence[bytes] = ()) -> bytes | None:
-    """Bytes that take the tag's place to carry the plan out; empty for no tag, None if nothing changes.
+def edited(tag: Id3Tag | None, edit: EntryEdit, carried: Sequence[bytes] = ()) -> bytes | None:
+    """Bytes that take the tag's place to carry the edit out; empty for no tag, None if nothing changes.
 
     A tag that had to be made has the ``carried`` frames, and goes again when nothing but these is left in it.
     """
     old = tag or Id3Tag.new(carried)
-    new = old.with_mark(plan)
+    new = old.with_edit(edit)
     if new == old:
         return None
-    is_grown = plan.new is None and common.is_grown(old.entries, old.frames)
+    is_grown = edit.takes_out and edit.is_grown(old.entries, old.frames)
     made_by_us = is_grown and new.entries == tuple(carried) and new.padding % common.GROWTH == 0
     return b"" if made_by_us else new.dump()
 
@@ -370,7 +443,11 @@ def _extended_length(version: int, body: bytes) -> int:
 
 
 def _split_frames(version: int, body: bytes) -> tuple[Frames, list[bytes], int]:
-    """Dialect, frames and padding. Raises TagError if the body allows no reading, or two."""
+    """Dialect, frames and padding. Raises TagError if the body allows no reading, or two.
+
+    A plain size beyond 127 swallows what follows the frame, and may so happen to end within the padding. That is
+    no second reading: mutagen, too, then takes the standard's.
+    """
     readings = []
     errors = []
     for frames in [Frames(version), Frames(version, plain_sizes=True)][: 2 if version == 4 else 1]:
@@ -382,7 +459,7 @@ def _split_frames(version: int, body: bytes) -> tuple[Frames, list[bytes], int]:
             readings.append((frames, entries, len(body) - end))
     if not readings:
         raise errors[0]
-    if len(readings) == 2 and readings[0][1] != readings[1][1]:
+    if len(readings) == 2 and readings[0][1] != readings[1][1] and readings[0][2] <= readings[1][2]:
         raise TagError("The ID3 tag's sizes can be read in two ways. Save the tag with a tag editor first.")
     return readings[0]
 

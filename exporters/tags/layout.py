@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Sequence
 
-    from exporters.tags.entries import Plan, TagField, Texts
+    from exporters.tags.entries import Dialect, EntryEdit, TagField, Texts
     from exporters.tags.splice import Edit, Span
 
 
@@ -23,8 +23,11 @@ class TaggedFile(Protocol):
     def audio_spans(self) -> Iterable[Span]:
         """Where the encoded audio is, in its order."""
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
-        """All besides the audio that an edit of tokens so spelled must leave as it is; long parts as hashes."""
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The entries of the tag that other programs' payloads are in, and how they are written."""
 
-    def edits(self, plan: Plan) -> list[Edit]:
-        """What carries the plan out; empty if nothing is to change."""
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
+        """All besides the audio that the edit must leave as it is; long parts as hashes."""
+
+    def edits(self, edit: EntryEdit) -> list[Edit]:
+        """What carries the edit out; empty if nothing is to change."""

@@ -86,6 +86,11 @@ def without_spelled(text: str, spellings: Collection[str]) -> str:
     return _cut(text, [token for token in _tokens(text) if token[0] in spellings])
 
 
+def without_tokens(text: str) -> str:
+    """The text with all tokens taken out, whoever wrote them."""
+    return _cut(text, list(_tokens(text)))
+
+
 def _find_ours(text: str, ours: Mark | None) -> re.Match[str] | None:
     if ours is None:
         return None

@@ -9,14 +9,14 @@ import struct
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from exporters.tags import entries as common
-from exporters.tags.entries import TagField, Texts
+from exporters.tags.entries import MARKERS, MARKERS2, TagField, Texts
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from exporters.tags.entries import Plan
+    from exporters.tags.entries import Dialect, EntryEdit, PayloadDialect
     from exporters.tags.splice import Source, Span
 
 _HEADER: Final = 8
@@ -51,6 +51,11 @@ class _Items:
     artist: ClassVar[str] = "©ART"
     title: ClassVar[str] = "©nam"
 
+    @property
+    def payloads(self) -> PayloadDialect:
+        """Serato's payloads."""
+        return _PAYLOADS
+
     def name(self, entry: bytes) -> str:
         """The item's kind, with its mean and name in the free form; ends with ``?`` where it has no value."""
         kind = entry[4:_HEADER].decode("latin-1")
@@ -73,18 +78,13 @@ class _Items:
         data = _data_of(entry)
         if data is None:
             return entry
-        value = text.encode(data.codec, "surrogatepass")
-        return _atom(
-            entry[4:_HEADER],
-            entry[_HEADER : data.start] + _atom(b"data", data.head + value) + entry[data.end :],
-        )
+        return _with_value(entry, data, text.encode(data.codec, "surrogatepass"))
 
     def make(self, name: str, text: str) -> bytes:
         """A new item of UTF-8."""
         data = _atom(b"data", _UTF8 + bytes(4) + text.encode())
         if name == self.own:
-            mean, own = (_FULL_BOX + part for part in (b"com.apple.iTunes", b"MOODZONE"))
-            return _atom(b"----", _atom(b"mean", mean) + _atom(b"name", own) + data)
+            return _free_form(b"com.apple.iTunes", b"MOODZONE", data)
         return _atom(name.encode("latin-1"), data)
 
 
@@ -112,7 +112,45 @@ def _data_of(entry: bytes) -> _Data | None:
     return _Data(atom.start, atom.end, head, codec, value.decode(codec, "surrogatepass"))
 
 
+def _with_value(entry: bytes, data: _Data, value: bytes) -> bytes:
+    """The item with another first value."""
+    new = _atom(b"data", data.head + value)
+    return _atom(entry[4:_HEADER], entry[_HEADER : data.start] + new + entry[data.end :])
+
+
+class _Payloads:
+    """Serato's payloads as text in items of the free form."""
+
+    is_text: bool = True
+    _names: ClassVar[Mapping[str, str]] = {MARKERS2: "markersv2", MARKERS: "markers"}
+    _mean: ClassVar[str] = "com.serato.dj"
+
+    def name(self, entry: bytes) -> str:
+        """The payload's name, by the item's mean and name in any case."""
+        found = _ITEMS.name(entry)
+        names = (name for name, key in self._names.items() if found == f"----:{self._mean}:{key}".upper())
+        return "?" if found == "----?" else next(names, "")
+
+    def value(self, entry: bytes) -> bytes:
+        """The bytes of the first value."""
+        data = _data_of(entry)
+        return b"" if data is None else data.text.encode(data.codec, "surrogatepass")
+
+    def with_value(self, entry: bytes, value: bytes) -> bytes:
+        """The item with another first value."""
+        data = _data_of(entry)
+        return entry if data is None else _with_value(entry, data, value)
+
+    def make(self, name: str, value: bytes) -> bytes:
+        """A new item of UTF-8, as Serato writes it."""
+        if name not in self._names:
+            raise TagError(f"Serato keeps no {name} in MP4 files.")
+        data = _atom(b"data", _UTF8 + bytes(4) + value)
+        return _free_form(self._mean.encode(), self._names[name].encode(), data)
+
+
 _ITEMS: Final = _Items()
+_PAYLOADS: Final = _Payloads()
 
 
 class _Place(NamedTuple):
@@ -170,10 +208,14 @@ class Mp4File:
             if track.is_audio:
                 yield from track.chunks()
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The items."""
+        return self._place.items, _ITEMS
+
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
         """All atoms but the list and the ``free`` behind it; of tracks all but offsets, and their chunks."""
         place = self._place
-        items = common.foreign(place.items, _ITEMS, spellings)
+        items = edit.foreign(place.items, _ITEMS)
         result = [
             atom.kind + self._source.sha256([(atom.body, atom.end)]).encode()
             for atom in self._atoms
@@ -188,13 +230,13 @@ class Mp4File:
             result += [track.without_offsets(), self._source.sha256(track.chunks()).encode()]
         return [*result, *items, *place.siblings]
 
-    def edits(self, plan: Plan) -> list[Edit]:
+    def edits(self, edit: EntryEdit) -> list[Edit]:
         """A new list, in the same room where it fits; else sizes and offsets are adjusted."""
         place = self._place
-        items, space = common.fit(place.items, _ITEMS, plan, space=place.room, least=_HEADER)
+        items, space = common.fit(place.items, _ITEMS, edit, space=place.room, least=_HEADER)
         if tuple(items) == place.items:
             return []
-        if not items and place.made_by_us and common.is_grown(place.items, _ITEMS):
+        if not items and place.made_by_us and edit.is_grown(place.items, _ITEMS):
             parents = tuple(atom for atom in place.parents if atom.start < place.made_by_us.start)
             return self._spliced(place.made_by_us.start, place.made_by_us.end, b"", parents)
         content = b"".join(items)
@@ -359,6 +401,11 @@ def _rows(data: bytes, table: _Atom, row: str, *, skip: int = 0) -> list[tuple[i
     if end > table.end:
         raise TagError("The MP4 file's index is malformed. Remux the file first.")
     return list(struct.iter_unpack(f">{row}", data[start + 4 : end]))
+
+
+def _free_form(mean: bytes, name: bytes, data: bytes) -> bytes:
+    """An item of the free form around its ``data`` atom."""
+    return _atom(b"----", _atom(b"mean", _FULL_BOX + mean) + _atom(b"name", _FULL_BOX + name) + data)
 
 
 def _atom(kind: bytes, body: bytes) -> bytes:

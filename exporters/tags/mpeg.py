@@ -10,9 +10,9 @@ from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from exporters.tags.entries import Plan, TagField, Texts
+    from exporters.tags.entries import Dialect, EntryEdit, TagField, Texts
     from exporters.tags.splice import Source, Span
 
 _SEARCH: Final = 1 << 16
@@ -63,18 +63,22 @@ class MpegFile:
         """All bytes between the tags."""
         return [self._audio]
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The frames of the first tag."""
+        return self._readable.entries, self._readable.frames
+
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
         """The first tag's foreign frames, and all other tags."""
         others = [(self._tag_end, self._audio[0]), (self._audio[1], self._source.size)]
-        return [*self._readable.foreign(spellings), self._source.sha256(others).encode()]
+        return [*self._readable.foreign(edit), self._source.sha256(others).encode()]
 
-    def edits(self, plan: Plan) -> list[Edit]:
+    def edits(self, edit: EntryEdit) -> list[Edit]:
         """A new first tag."""
         if any(tag.kind == "ID3v2" for tag in self._trailing):
             raise TagError(
                 "The file has an ID3v2 tag at its end. Have a tag editor move it to the start first."
             )
-        data = edited(self._tag, plan, self._carried)
+        data = edited(self._tag, edit, self._carried)
         return [] if data is None else [Edit(0, self._tag_end, data)]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from exporters.tags.entries import Texts, with_mark
+from exporters.tags.entries import Texts
 from exporters.tags.splice import Edit
-from exporters.tags.vorbis import VorbisComment
+from exporters.tags.vorbis import Comments, VorbisComment
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from exporters.tags.entries import Plan, TagField
+    from exporters.tags.entries import Dialect, EntryEdit, TagField
     from exporters.tags.splice import Source, Span
 
 MAGIC: Final = b"OggS"
@@ -86,7 +86,7 @@ class OggFile:
             raise TagError(
                 "The Ogg file has no comment header where it belongs. It looks damaged; copy it anew."
             )
-        self._comment = VorbisComment.parse(self._packets[0][len(self._magic) :])
+        self._comment = VorbisComment.parse(self._packets[0][len(self._magic) :], Comments())
 
     def texts(self, field: TagField) -> Texts:
         """What the comment packet says."""
@@ -105,15 +105,19 @@ class OggFile:
             place = page.end
         yield place, self._source.size
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The comments."""
+        return self._comment.entries, self._comment.dialect
+
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
         """The other header packets, and the comments that are not ours."""
         opening = self._source.read(0, self._first.end)
-        return [opening, *self._packets[1:], *self._comment.foreign(spellings)]
+        return [opening, *self._packets[1:], *self._comment.foreign(edit)]
 
-    def edits(self, plan: Plan) -> list[Edit]:
+    def edits(self, edit: EntryEdit) -> list[Edit]:
         """New header pages, and new numbers for all further ones if there are more or fewer of them."""
         old = self._comment
-        entries = with_mark(old.entries, old.dialect, plan)
+        entries = edit.applied(old.entries, old.dialect)
         if tuple(entries) == old.entries:
             return []
         start = self._pages[0].start

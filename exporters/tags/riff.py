@@ -12,9 +12,9 @@ from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from exporters.tags.entries import Plan
+    from exporters.tags.entries import Dialect, EntryEdit, PayloadDialect
     from exporters.tags.splice import Source, Span
 
 _HEADER: Final = 8
@@ -73,19 +73,24 @@ class _ChunkFile:
         """The audio chunk's contents."""
         return [chunk.body for chunk in self._chunks if chunk.name == self.audio_name]
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
+    def entries(self) -> tuple[Sequence[bytes], Dialect]:
+        """The ID3 tag's frames."""
+        tag = self._tag or Id3Tag.new(self._carried)
+        return tag.entries, tag.frames
+
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
         """All other chunks in their order, and within ours all that is not ours."""
         result = [self._source.read(_HEADER, _FORM_HEADER)]
         for chunk in self._chunks:
-            result += self._foreign_of(chunk, spellings)
+            result += self._foreign_of(chunk, edit)
         if self._id3 is None:
-            result += Id3Tag.new(self._carried).foreign(spellings)
+            result += Id3Tag.new(self._carried).foreign(edit)
         return result
 
-    def edits(self, plan: Plan) -> list[Edit]:
+    def edits(self, edit: EntryEdit) -> list[Edit]:
         """New contents for the chunks that concern us, new chunks at the end, and the file's new size."""
         size = self._source.size
-        changes = self._changes(plan)
+        changes = self._changes(edit)
         edits = []
         for change in changes:
             raw = self._chunk(change.name, change.data) if change.data else b""
@@ -99,19 +104,19 @@ class _ChunkFile:
             edits.append(Edit(4, _HEADER, self._number(self._declared + growth)))
         return edits
 
-    def _changes(self, plan: Plan) -> list[_Change]:
-        return self._id3_changes(plan, ())
+    def _changes(self, edit: EntryEdit) -> list[_Change]:
+        return self._id3_changes(edit, ())
 
-    def _id3_changes(self, plan: Plan, carried: Sequence[bytes]) -> list[_Change]:
-        data = edited(self._tag, plan, carried)
+    def _id3_changes(self, edit: EntryEdit, carried: Sequence[bytes]) -> list[_Change]:
+        data = edited(self._tag, edit, carried)
         if data is None:
             return []
         name = self.id3_name if self._id3 is None else self._id3.name
         return [_Change(self._id3, name, data + self._tag_tail)]
 
-    def _foreign_of(self, chunk: _Chunk, spellings: Collection[str]) -> list[bytes]:
+    def _foreign_of(self, chunk: _Chunk, edit: EntryEdit) -> list[bytes]:
         if chunk == self._id3 and self._tag is not None:
-            return [*self._tag.foreign(spellings), *filter(None, [self._tag_tail])]
+            return [*self._tag.foreign(edit), *filter(None, [self._tag_tail])]
         return [chunk.name, self._source.sha256([chunk.body]).encode()]
 
     def _read_id3(self) -> tuple[Id3Tag | None, bytes]:
@@ -175,10 +180,10 @@ class WaveFile(_ChunkFile):
         id3, info = super().texts(field), common.texts(self._info, _INFO, field)
         return Texts(id3.own, id3.visible + info.visible, id3.artist or info.artist, id3.title or info.title)
 
-    def _changes(self, plan: Plan) -> list[_Change]:
-        info = common.with_mark(self._info, _INFO, plan)
+    def _changes(self, edit: EntryEdit) -> list[_Change]:
+        info = edit.applied(self._info, _INFO)
         # A new tag says what INFO says; an old one goes if that is no more than INFO goes on to say.
-        changes = self._id3_changes(plan, _frames_of_info(info) if self._tag else self._carried)
+        changes = self._id3_changes(edit, _frames_of_info(info) if self._tag else self._carried)
         if info != self._info:
             changes.append(_Change(self._list, b"LIST", b"INFO" + b"".join(info) if info else b""))
         if changes and len(self._lists) > 1:
@@ -188,12 +193,8 @@ class WaveFile(_ChunkFile):
             )
         return changes
 
-    def _foreign_of(self, chunk: _Chunk, spellings: Collection[str]) -> list[bytes]:
-        return (
-            common.foreign(self._info, _INFO, spellings)
-            if chunk == self._list
-            else super()._foreign_of(chunk, spellings)
-        )
+    def _foreign_of(self, chunk: _Chunk, edit: EntryEdit) -> list[bytes]:
+        return edit.foreign(self._info, _INFO) if chunk == self._list else super()._foreign_of(chunk, edit)
 
 
 class _Info:
@@ -205,6 +206,7 @@ class _Info:
         TagField.GENRE: ("IGNR",),
     }
     created: ClassVar[Mapping[TagField, str]] = {TagField.COMMENT: "ICMT", TagField.GENRE: "IGNR"}
+    payloads: PayloadDialect | None = None
     artist: ClassVar[str] = "IART"
     title: ClassVar[str] = "INAM"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _UNREADABLE: Final = (
     ValueError,
@@ -15,22 +18,21 @@ _UNREADABLE: Final = (
     struct.error,
 )
 """What mutagen lets through, besides its own error, on malformed files."""
-_NAMES: Final = ("TXXX:MOODZONE", "----:com.apple.iTunes:MOODZONE", "MOODZONE")
+_OWN: Final = ("TXXX:MOODZONE", "----:com.apple.iTunes:MOODZONE", "MOODZONE")
+_PAYLOADS: Final = {
+    "serato_markers_v2": "Serato Markers2",
+    "----:com.serato.dj:markersv2": "Serato Markers2",
+    "----:com.serato.dj:markers": "Serato Markers_",
+}
 
 
 def own_field(file: IO[bytes]) -> str | None:
     """The text of our own field, empty if there is none; None if mutagen can't read the file."""
-    import mutagen
-
-    file.seek(0)
-    try:
-        parsed = mutagen.File(file)
-    except (mutagen.MutagenError, *_UNREADABLE):
-        return None
+    parsed = _read(file)
     if parsed is None:
         return None
     tags: Any = parsed.tags
-    for name in _NAMES if tags is not None else ():
+    for name in _OWN if tags is not None else ():
         try:
             values = tags[name]
             value = getattr(values, "text", values)[0]
@@ -38,3 +40,29 @@ def own_field(file: IO[bytes]) -> str | None:
             continue
         return bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return ""
+
+
+def payloads(file: IO[bytes], names: Collection[str]) -> dict[str, bytes] | None:
+    """The values of the payloads of these names that are there; None if mutagen can't read the file."""
+    parsed = _read(file)
+    if parsed is None:
+        return None
+    found: dict[str, bytes] = {}
+    for key, value in (parsed.tags or {}).items():
+        is_object = getattr(value, "FrameID", "") == "GEOB"
+        name = value.desc if is_object else _PAYLOADS.get(key.lower(), "")
+        if name in names:
+            first = value.data if is_object else value[0] if value else b""
+            found[name] = first.encode() if isinstance(first, str) else bytes(first)
+    return found
+
+
+def _read(file: IO[bytes]) -> Any:
+    """What mutagen makes of the file; None if it can't read it."""
+    import mutagen
+
+    file.seek(0)
+    try:
+        return mutagen.File(file)
+    except (mutagen.MutagenError, *_UNREADABLE):
+        return None

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from exporters.tags import entries as common
-from exporters.tags.entries import TagField, Texts
+from exporters.tags.entries import MARKERS2, TagField, Texts
 from moodzone_agent.errors import TagError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from exporters.tags.entries import EntryEdit, PayloadDialect
 
 OUR_VENDOR: Final = b"MoodZone"
 
@@ -30,6 +31,7 @@ class Comments:
         TagField.GROUPING: "GROUPING",
         TagField.GENRE: "GENRE",
     }
+    payloads: PayloadDialect | None = None
     artist: ClassVar[str] = "ARTIST"
     title: ClassVar[str] = "TITLE"
 
@@ -52,6 +54,38 @@ class Comments:
         return _prefixed(f"{name}={text}".encode())
 
 
+class _FlacPayloads:
+    """Serato's payloads as text; of those that concern us it writes but one to FLAC."""
+
+    is_text: bool = True
+    _markers: ClassVar[str] = "SERATO_MARKERS_V2"
+
+    def name(self, entry: bytes) -> str:
+        """The payload's name, by the key in any case."""
+        key = entry[4:].partition(b"=")[0].decode("latin-1").upper()
+        return MARKERS2 if key == self._markers else ""
+
+    def value(self, entry: bytes) -> bytes:
+        """What follows the key."""
+        return entry[4:].partition(b"=")[2]
+
+    def with_value(self, entry: bytes, value: bytes) -> bytes:
+        """The comment with its key as it is and another value."""
+        return _prefixed(entry[4:].partition(b"=")[0] + b"=" + value)
+
+    def make(self, name: str, value: bytes) -> bytes:
+        """A new comment."""
+        if name != MARKERS2:
+            raise TagError(f"Serato keeps no {name} in FLAC files.")
+        return _prefixed(self._markers.encode() + b"=" + value)
+
+
+class FlacComments(Comments):
+    """The dialect of FLAC; Serato writes Ogg in another way, which is left alone."""
+
+    payloads: PayloadDialect | None = _FlacPayloads()
+
+
 @dataclass(frozen=True, slots=True)
 class VorbisComment:
     """A comment header without what codecs put around it."""
@@ -60,11 +94,10 @@ class VorbisComment:
     entries: tuple[bytes, ...]
     tail: bytes
     """What follows the comments: a framing bit, padding or binary data."""
-
-    dialect: ClassVar[Comments] = Comments()
+    dialect: Comments
 
     @classmethod
-    def parse(cls, data: bytes) -> VorbisComment:
+    def parse(cls, data: bytes, dialect: Comments) -> VorbisComment:
         """Take a comment header apart. Raises TagError if its lengths are not true."""
         vendor, place = _take(data, 0)
         count = int.from_bytes(data[place : place + 4], "little")
@@ -76,7 +109,7 @@ class VorbisComment:
             start = place
             _, place = _take(data, start)
             entries.append(data[start:place])
-        return cls(vendor, tuple(entries), data[place:])
+        return cls(vendor, tuple(entries), data[place:], dialect)
 
     def dump(self) -> bytes:
         """The bytes again."""
@@ -91,9 +124,9 @@ class VorbisComment:
         """What the comments say."""
         return common.texts(self.entries, self.dialect, field)
 
-    def foreign(self, spellings: Collection[str]) -> list[bytes]:
-        """Everything of the header but our own field and tokens of these spellings."""
-        return [self.vendor, self.tail, *common.foreign(self.entries, self.dialect, spellings)]
+    def foreign(self, edit: EntryEdit) -> list[bytes]:
+        """Everything of the header that the edit leaves as it is."""
+        return [self.vendor, self.tail, *edit.foreign(self.entries, self.dialect)]
 
 
 def _prefixed(data: bytes) -> bytes:

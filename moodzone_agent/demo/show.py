@@ -12,20 +12,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exporters.base import Want, WriteStatus
 from exporters.journal import Journal
 from exporters.tags.edit import read_state
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.session import ZoneModel
-from moodzone_agent.config import Places, TagSettings
+from moodzone_agent.config import Places, Settings
 from moodzone_agent.console import ScanProgress, track_table, zone_text
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import Song, compose, render_blocks
 from moodzone_agent.errors import UsageError
 from moodzone_agent.library.store import Library
+from moodzone_agent.machine import open_collection
 from moodzone_agent.pipeline import scan
 from moodzone_agent.types import Label, LabelOrigin, Zone
+from moodzone_agent.undoing import undo_run
 from moodzone_agent.workers import default_jobs
-from moodzone_agent.writing import Wanted, WriteStatus, undo_run, wanted, write_mark
+from moodzone_agent.writing import wanted, write_zones
 
 _ENDINGS: Final = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aiff", ".wav", ".mp3", ".flac")
 _SECONDS: Final = 75.0
@@ -40,7 +43,7 @@ class _Demo:
     music: Path
     places: Places
     model: ZoneModel
-    settings: TagSettings
+    settings: Settings
 
     def run(self) -> bool:
         """All steps; whether every file was at the end what it was at the beginning."""
@@ -91,13 +94,14 @@ class _Demo:
         for name in ("File", "Comment before", "Comment after"):
             table.add_column(name)
         with Journal(self.places.journal).start("write") as run:
-            for want in wanted(library, [self.music]):
-                if isinstance(want, Wanted):
-                    result = write_mark(want, library, run, self.settings)
-                    if result.status is WriteStatus.WRITTEN:
-                        after = Text(read_state(want.path).text)
-                        after.highlight_regex(r"#\S+", zone_text(want.mark.zone).style)
-                        table.add_row(want.path.name, Text(result.before), after)
+            wants = [want for want in wanted(library, [self.music]) if isinstance(want, Want)]
+            tags = open_collection("tags", self.music, library, self.settings)
+            for result in write_zones(wants, tags, library, run, self.places.backups):
+                state = read_state(result.path)
+                if result.status is WriteStatus.WRITTEN and state.mark:
+                    after = Text(state.text)
+                    after.highlight_regex(r"#\S+", zone_text(state.mark.zone).style)
+                    table.add_row(result.path.name, Text(result.before), after)
         self.console.print(table)
 
     def _correct(self, library: Library, songs: list[Song]) -> None:
@@ -113,7 +117,7 @@ class _Demo:
         self._heading("4. Undo takes both writes back")
         journal = Journal(self.places.journal)
         for _ in range(2):
-            results = undo_run(library, journal, self.settings)
+            results = undo_run(library, journal, self.settings, self.places.backups)
             outcome = results[0].outcome if results else "files"
             self.console.print(f"{len(results)} {outcome}", highlight=False)
 
@@ -144,8 +148,7 @@ def run_demo(*, keep: Path | None, svg: Path | None) -> int:
 def _run_in(folder: Path, console: Console) -> bool:
     music = folder / "music"
     music.mkdir()
-    places = Places(*(folder / name for name in ("settings.toml", "library.sqlite", "journal", "models")))
-    return _Demo(console, music, places, ZoneModel(load_bundle()), TagSettings()).run()
+    return _Demo(console, music, Places.under(folder), ZoneModel(load_bundle()), Settings()).run()
 
 
 def _comment(ending: str) -> dict[str, str]:

@@ -138,6 +138,29 @@ class TrackRecord:
         return unpack_ribbon(self.ribbon_data)
 
 
+class PlaceEventKind(StrEnum):
+    """What happened in a place that can hold a zone."""
+
+    SEEN = "seen"
+    PLANNED = "planned"
+    """About to be written. Whether it was, the next event tells."""
+    WROTE = "wrote"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceEvent:
+    """One entry of the history of a place."""
+
+    kind: PlaceEventKind
+    value: str
+    """What stood there from then on."""
+    ours: str = ""
+    """What of the value is ours: a token, a colour, a list."""
+    edited_ns: int | None = None
+    """When it was put there, where the program records that."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run of a command."""

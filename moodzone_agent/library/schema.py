@@ -149,7 +149,57 @@ CREATE VIEW last_label AS
     WHERE arrival = (SELECT max(arrival) FROM label WHERE label.audio_id = said.audio_id);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2)
+_VERSION_3: Final = """
+-- What zones were written to besides tags: an XML file, a folder of crates, a database.
+CREATE TABLE collection (
+    id INTEGER PRIMARY KEY,
+    target TEXT NOT NULL,
+    path BLOB NOT NULL,
+    UNIQUE (target, path)
+);
+
+-- The history of each place of a collection that can hold a zone, in order of arrival. What was first seen in one
+-- that we had not written yet is what the user had there before.
+CREATE TABLE place_event (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection INTEGER NOT NULL REFERENCES collection,
+    volume INTEGER NOT NULL REFERENCES volume,
+    path BLOB NOT NULL,                  -- of the track's file, inside the volume
+    field TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('seen', 'planned', 'wrote', 'undone')),
+    value TEXT NOT NULL,
+    ours TEXT NOT NULL,                  -- what of the value is ours: a token, a colour, a list
+    edited_ns INTEGER,                   -- when it was put there, where the program records that
+    time_ns INTEGER NOT NULL
+);
+CREATE INDEX place_event_by_place ON place_event (collection, volume, path, field, arrival);
+"""
+
+_VERSION_5: Final = """
+-- What looks like the user's corrections, in order of arrival, and what became of each.
+CREATE TABLE correction (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio_id TEXT NOT NULL,
+    zone TEXT CHECK (zone IN ('YELLOW', 'GREEN', 'PURPLE')),
+    verdict TEXT NOT NULL,
+    collection INTEGER NOT NULL REFERENCES collection,
+    volume INTEGER NOT NULL REFERENCES volume,
+    path BLOB NOT NULL,                  -- of the track's file, inside the volume
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('resting', 'held', 'taken', 'rejected', 'withdrawn')),
+    why TEXT NOT NULL,
+    after_ns INTEGER NOT NULL,
+    until_ns INTEGER NOT NULL,
+    found_ns INTEGER NOT NULL,
+    settled_ns INTEGER,
+    over INTEGER NOT NULL DEFAULT 0      -- the place showed something else since
+);
+CREATE INDEX correction_by_state ON correction (state);
+CREATE INDEX correction_by_place ON correction (collection, volume, path, field);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_5)
 """The script at index ``n`` leads from version ``n`` to ``n + 1``. A released script is never edited."""
 
 

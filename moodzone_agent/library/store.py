@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.base import Field, Place
 from exporters.filesystem import is_gone
 from moodzone_agent.errors import LibraryError
 from moodzone_agent.library.records import (
@@ -27,6 +28,8 @@ from moodzone_agent.library.records import (
     FileRecord,
     FileStatus,
     LabelEvent,
+    PlaceEvent,
+    PlaceEventKind,
     RunRecord,
     Stamp,
     TrackRecord,
@@ -34,7 +37,8 @@ from moodzone_agent.library.records import (
     unpack_ribbon,
 )
 from moodzone_agent.library.schema import migrate
-from moodzone_agent.library.volumes import MountTable, Place, Volume
+from moodzone_agent.library.volumes import MountTable, Volume
+from moodzone_agent.library.volumes import Place as VolumePlace
 from moodzone_agent.types import Estimate, Label, LabelOrigin, Zone
 
 __all__ = [
@@ -409,6 +413,55 @@ class Library:
         """Whether the file, or one of the same recording (it may have been moved), is not to be written."""
         return bool(self._rows(f"SELECT 1 FROM held WHERE {_IS_HELD}", self.mounts.locate(path)._asdict()))
 
+    def collections(self) -> list[tuple[str, Path]]:
+        """Target and path of every collection that has a history, in the order in which they came up."""
+        rows = self._rows("SELECT target, path FROM collection ORDER BY id")
+        return [(row["target"], Path(os.fsdecode(row["path"]))) for row in rows]
+
+    def place_events(self, target: str, collection: Path) -> dict[Place, list[PlaceEvent]]:
+        """The histories of all places of a collection whose drive is there, in order of arrival."""
+        rows = self._rows(
+            """
+            SELECT place_event.*, uid FROM place_event
+            JOIN collection ON collection.id = collection JOIN volume ON volume.id = volume
+            WHERE target = ? AND collection.path = ? ORDER BY arrival
+            """,
+            (target, os.fsencode(collection)),
+        )
+        events: dict[Place, list[PlaceEvent]] = {}
+        for row in rows:
+            track = self.mounts.path_of(VolumePlace(row["uid"], row["path"]))
+            if track is not None:
+                event = PlaceEvent(PlaceEventKind(row["kind"]), row["value"], row["ours"], row["edited_ns"])
+                events.setdefault(Place(track, Field(row["field"])), []).append(event)
+        return events
+
+    def add_place_events(
+        self, target: str, collection: Path, events: Iterable[tuple[Place, PlaceEvent]]
+    ) -> None:
+        """Add to the histories of places."""
+        with self.transaction():
+            number = self._collection(target, collection)
+            for place, event in events:
+                row = {"collection": number, **self._put_place(place.track), "field": place.field}
+                if event.kind is PlaceEventKind.WROTE:
+                    self._run(
+                        """
+                        UPDATE correction SET over = 1
+                        WHERE collection = :collection AND volume = :volume AND path = :path AND field = :field
+                        """,
+                        row,
+                    )
+                self._put(
+                    "place_event",
+                    **row,
+                    kind=event.kind,
+                    value=_text(event.value),
+                    ours=_text(event.ours),
+                    edited_ns=event.edited_ns,
+                    time_ns=time.time_ns(),
+                )
+
     def start_run(self, kind: str, detail: Mapping[str, Any] | None = None) -> int:
         """Note that a run begins, with whatever detail JSON can hold; returns its number."""
         with self.transaction():
@@ -475,6 +528,16 @@ class Library:
             self._run("UPDATE volume SET mount = ?, root = ? WHERE uid = ?", shown)
         return {"volume": rows[0]["id"], "path": relative}
 
+    def _collection(self, target: str, path: Path) -> int:
+        """The row of a collection, made where there is none."""
+        key = (target, os.fsencode(path))
+        self._run("INSERT INTO collection (target, path) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
+        return int(self._rows("SELECT id FROM collection WHERE target = ? AND path = ?", key)[0]["id"])
+
+    def _placed_path(self, row: sqlite3.Row) -> Path:
+        """Where the file of a row with ``uid``, ``mount``, ``root`` and ``path`` is, or was last."""
+        return self.mounts.path_of(VolumePlace(row["uid"], row["path"])) or _last_path(row)
+
     def _rows_under(self, root: Path) -> Iterator[tuple[sqlite3.Row, Path]]:
         for volume, top in list(self.mounts.below(root)):
             span = {"top": top, "first": top + b"/", "last": top + b"0"}  # 0 follows / in ASCII
@@ -521,7 +584,7 @@ class Library:
         return files
 
     def _placed(self, row: sqlite3.Row) -> FileRecord:
-        now = self.mounts.path_of(Place(row["uid"], row["path"]))
+        now = self.mounts.path_of(VolumePlace(row["uid"], row["path"]))
         return _file_record(row, now or _last_path(row), mounted=now is not None)
 
 

@@ -71,6 +71,10 @@ class MountTable:
         self._real: dict[str, str] = {}
         self._of_folder: dict[str, Volume] = {}
 
+    def mount_points(self) -> list[Path]:
+        """Where volumes appear."""
+        return [volume.mount for volume in self._at.values()]
+
     def volume_of(self, path: Path) -> Volume:
         """The volume that holds the file or folder at ``path``, which need not exist."""
         return self._volume_at(self._resolve(path))

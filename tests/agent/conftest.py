@@ -16,19 +16,22 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
+from exporters.base import Want
 from exporters.journal import Journal
+from exporters.tags.collection import TagSettings
 from moodzone_agent import pipeline
 from moodzone_agent.analysis import read_file
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.session import ZoneModel
-from moodzone_agent.config import TagSettings
+from moodzone_agent.config import Settings
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.library.records import Analysis
 from moodzone_agent.library.store import Library
+from moodzone_agent.machine import open_collection
 from moodzone_agent.pipeline import ScanResult, scan
 from moodzone_agent.worker import Desk, Job, _answer
 from moodzone_agent.workers import Outcome, Task
-from moodzone_agent.writing import Wanted, WriteResult, wanted, write_mark
+from moodzone_agent.writing import WriteResult, wanted, write_zones
 
 ENDINGS = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aiff", ".wav")
 
@@ -155,15 +158,12 @@ class World:
         self, *roots: Path, settings: TagSettings | None = None, again: bool = False
     ) -> dict[str, WriteResult]:
         """Write the roots, or all; results by path inside the music folder."""
-        results: list[WriteResult] = []
+        items = list(wanted(self.library, roots or None, again=again))
+        results = [item for item in items if isinstance(item, WriteResult)]
+        wants = [item for item in items if isinstance(item, Want)]
+        tags = open_collection("tags", self.music, self.library, Settings(tags=settings or TagSettings()))
         with self.journal.start("write") as run:
-            for item in wanted(self.library, roots or None, again=again):
-                done = (
-                    write_mark(item, self.library, run, settings or TagSettings())
-                    if isinstance(item, Wanted)
-                    else item
-                )
-                results.append(done)
+            results += write_zones(wants, tags, self.library, run, self.home / "backups")
         return {self._name(result.path): result for result in results}
 
     def _name(self, path: Path) -> str:

@@ -330,7 +330,7 @@ def test_scan_write_correct_and_undo(world: World, originals: Path) -> None:
     tagged.save()
     refused = fine(world.home, "scan", world.music, "--write", "--jobs", "1")
     assert "1 new or changed, 2 unchanged" in refused
-    assert f"skipped {paths[1]}: somebody put #{other} into its comment" in refused
+    assert f"kept {paths[1]}: somebody put #{other} into its comment" in refused
 
     assert "1 track labelled" in fine(world.home, "label", paths[1], other.lower())
     assert "1 written · 2 unchanged" in fine(world.home, "write", world.music)

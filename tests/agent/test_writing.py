@@ -16,16 +16,19 @@ from pathlib import Path
 import mutagen
 import pytest
 
+from exporters.base import Want, WriteStatus
+from exporters.tags.collection import TagSettings
 from exporters.tags.edit import TagField, read_state
 from exporters.undo import Outcome
 from moodzone_agent import removal
-from moodzone_agent.config import Places, Settings, TagSettings
+from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import JournalError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import MountTable, Volume
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
-from moodzone_agent.writing import Wanted, WriteResult, WriteStatus, undo_run, wanted
+from moodzone_agent.undoing import undo_run
+from moodzone_agent.writing import WriteResult, wanted
 from tests.agent.conftest import ENDINGS, World, files_opened, make_track, no_root
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +72,7 @@ def another(zone: Zone) -> Zone:
 
 
 def outcomes(world: World, run: int | None = None) -> dict[str, Outcome]:
-    results = undo_run(world.library, world.journal, TagSettings(), run)
+    results = undo_run(world.library, world.journal, Settings(), world.home / "backups", run)
     return {result.path.name: result.outcome for result in results}
 
 
@@ -183,7 +186,7 @@ def test_a_token_that_the_user_typed_is_left_alone(
     world.scan()
     before = path.read_bytes()
     result = world.write()["1.flac"]
-    assert result.status is WriteStatus.SKIPPED
+    assert result.status is WriteStatus.KEPT
     assert f"moodzone label FILE {another(rated).lower()}" in result.reason
     assert path.read_bytes() == before
 
@@ -202,7 +205,7 @@ def test_a_token_of_the_same_zone_is_the_users_too(world: World, originals: Path
     world.scan()
     before = path.read_bytes()
     result = world.write()["1.flac"]
-    assert (result.status, result.after) == (WriteStatus.SKIPPED, "")
+    assert (result.status, result.after) == (WriteStatus.KEPT, result.before)
     assert f"somebody put #{rated}" in result.reason
     assert "take the token out of the comment" in result.reason
     assert path.read_bytes() == before
@@ -218,7 +221,7 @@ def test_a_token_of_the_same_zone_is_the_users_too(world: World, originals: Path
 def test_a_file_that_is_not_what_was_scanned_is_refused(world: World, originals: Path, how: str) -> None:
     path = world.add(originals / "1.flac")
     world.scan()
-    wants = [item for item in wanted(world.library, None) if isinstance(item, Wanted)]
+    wants = [item for item in wanted(world.library, None) if isinstance(item, Want)]
     assert [want.path for want in wants] == [path]
     if how == "edited":
         comment(path, "other words")
@@ -318,12 +321,12 @@ def test_undo_waits_for_the_drive(world: World, originals: Path) -> None:
             if other:
                 world.add(copy, "stick/1.flac")
             world.scan()
-            [result] = undo_run(world.library, world.journal, TagSettings())
+            [result] = undo_run(world.library, world.journal, Settings(), world.home / "backups")
             assert (result.outcome, "plug it in" in result.reason) == (Outcome.FAILED, True)
             assert copy.read_bytes() == marked
         assert path.read_bytes() == marked
         mounted.append(Volume("one", aside))
-        [result] = undo_run(world.library, world.journal, TagSettings())
+        [result] = undo_run(world.library, world.journal, Settings(), world.home / "backups")
         assert (result.outcome, result.path) == (Outcome.RESTORED, aside / "1.flac")
         assert (aside / "1.flac").read_bytes() == before
         assert copy.read_bytes() == path.read_bytes() == marked
@@ -357,7 +360,9 @@ def test_token_in_another_field_and_dates_as_set(world: World, originals: Path) 
     tags = mutagen.File(path)
     tags["rating"] = ["5"]
     tags.save()
-    undo_run(world.library, world.journal, TagSettings())  # the settings are others by now
+    undo_run(
+        world.library, world.journal, Settings(), world.home / "backups"
+    )  # the settings are others by now
     assert read_state(path, field=TagField.GROUPING).token is None
     assert read_state(path).mark is None
     assert path.read_bytes() != before
@@ -405,7 +410,7 @@ def test_a_players_stick_is_written_only_when_named(world: World, originals: Pat
 
 
 def remove(world: World, *, dry_run: bool = False, forget_missing: bool = False) -> dict[str, str]:
-    places = Places(*(world.home / name for name in ("settings.toml", "library.sqlite", "journal", "models")))
+    places = Places.under(world.home)
     results = removal.remove_everything(
         world.library, places, Settings(), dry_run=dry_run, forget_missing=forget_missing
     )

@@ -79,6 +79,16 @@ def test_ribbon_compares_two_ways(tmp_path: Path) -> None:
     assert all(0.5 < row["breaks told"] <= 1 and 0 <= row["rises at"] <= 1 for row in table["rows"])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell the peak memory this way")
+def test_merge_names_every_step(tmp_path: Path) -> None:
+    saved = tmp_path / "figures.json"
+    result = bench("merge", "--tracks", "20", "--json", str(saved))
+    assert result.returncode == 0, result.stderr
+    (table,) = json.loads(saved.read_text(encoding="utf-8"))["tables"]
+    assert [row["step"] for row in table["rows"]][-1] == "everything"
+    assert all(row["peak MB"] > 1 for row in table["rows"])
+
+
 def test_drops_are_matched_one_to_one() -> None:
     from tests.bench.rhythm import matched
 

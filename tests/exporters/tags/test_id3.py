@@ -276,6 +276,17 @@ def test_unsynchronised_comment_of_v24(mp3: MakeMp3) -> None:
     assert mutagen.id3.ID3(path)["COMM::eng"].text == ["#PURPLE hi"]
 
 
+@pytest.mark.parametrize("behind", [(), (frame("TIT2", b"\3Name", version=4),)])
+def test_a_long_frame_before_padding_can_be_read_in_two_ways_and_is_read_as_the_standard_says(
+    behind: tuple[bytes, ...], mp3: MakeMp3
+) -> None:
+    long = frame("PRIV", b"x\0" + b"y" * 200, version=4)
+    path = mp3(tag(long, *behind, version=4, padding=500))
+    assert mutagen.id3.ID3(path)["PRIV:x:" + "y" * 200].data == b"y" * 200
+    marked = round_trip(path)
+    assert marked[10 : 10 + len(long)] == long
+
+
 def test_plain_sizes_in_v24_are_recognised(mp3: MakeMp3) -> None:
     parts = [frame("PRIV", b"x\0" + bytes(300), version=4, plain=True), frame("TIT2", b"\3Name", version=4)]
     path = mp3(tag(*parts, version=4, padding=200))

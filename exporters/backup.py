@@ -1,0 +1,69 @@
+"""Whole copies of a collection's files, made before each write: for disasters.
+
+Undo never uses them: put back as a whole, a copy would take later work of the user's with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from exporters.filesystem import explain, sync_file, sync_folder
+from moodzone_agent.errors import StoreError
+
+KEPT: Final = 10
+"""How many backups of one target stay; older ones go when a new one is made."""
+
+_NAME: Final = re.compile(r"(?P<target>[a-z0-9-]+) (?P<run>\d{6,}) \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d")
+
+
+def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
+    """Copy the files that exist into a new folder under ``backups``, named by ``label`` and the time.
+
+    ``label``: target and number of the run, as in ``serato 000012``; the number orders backups, so that a wrong
+    clock deletes nothing new. Returns the folder, or None where there is nothing to copy. Raises StoreError where
+    the copy cannot be made: then nothing may be written.
+    """
+    existing = [file for file in files if file.exists()]
+    if not existing:
+        return None
+    folder = backups / f"{label} {time.strftime('%Y-%m-%d %H.%M.%S')}"
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        for number, file in enumerate(existing):
+            copy = folder / (f"{number} {file.name}" if len(existing) > 1 else file.name)
+            shutil.copy2(file, copy)
+            sync_file(copy)
+        sync_folder(folder)
+        _rotate(backups, label.split(" ", maxsplit=1)[0])
+    except OSError as error:
+        raise StoreError(
+            f"No backup could be made in {backups} ({explain(error)}), and without it nothing is written."
+        ) from error
+    return folder
+
+
+def erase(backups: Path) -> None:
+    """Delete all backups; what else somebody keeps in the folder stays. Errors: `OSError`."""
+    if backups.is_dir():
+        for folder in list(backups.iterdir()):
+            if _NAME.fullmatch(folder.name):
+                shutil.rmtree(folder)
+        with contextlib.suppress(OSError):
+            backups.rmdir()
+
+
+def _rotate(backups: Path, target: str) -> None:
+    """Delete the oldest backups of a target, by number of the run."""
+    found = [
+        (int(match["run"]), folder)
+        for folder in backups.iterdir()
+        if (match := _NAME.fullmatch(folder.name)) and match["target"] == target
+    ]
+    for _, folder in sorted(found)[:-KEPT]:
+        shutil.rmtree(folder)

@@ -1,0 +1,379 @@
+"""What every target offers, and the rules of writing that all of them keep.
+
+A **target** is a kind of place that shows zones: the tags of files, a rekordbox XML, Serato's crates and colours,
+playlists. A **collection** is one of them on this machine: that XML file, this drive's ``_Serato_`` folder. It is
+made of **places**: a field of one track that can hold a zone, as text, as colour, or as membership of a list.
+
+Whatever stands in a place is one of three things: nothing, something of ours, or something of the user's. Only
+the first two ever give way. What is ours is told from outside (``Want.ours``): a place itself cannot say it.
+
+The way of one write: ``preview`` looks and plans, one `Change` a place, each with the value it expects to
+replace; ``write`` looks again, and where it finds another value it writes nothing there and hands back what it
+found. So a correction made in between wins.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
+
+from exporters.backup import back_up
+from exporters.journal import Changed, Run
+from exporters.tags import mapping
+from moodzone_agent.errors import StoreError, UsageError
+from moodzone_agent.types import ZONES, Mark, MarkState, Zone
+
+if TYPE_CHECKING:
+    from exporters.census import Census
+    from exporters.programs import Program
+
+Settings = TypeVar("Settings")
+
+UNSURE: Final = "UNSURE"
+"""The list of tracks whose zone the model is unsure of."""
+LISTS: Final = (*(str(zone) for zone in ZONES), UNSURE)
+"""The lists inside a collection's MoodZone folder, in their order."""
+FOLDER: Final = "MoodZone"
+"""The folder, parent crate or prefix that our lists stand under."""
+
+_JOINT: Final = " + "
+
+
+class Field(StrEnum):
+    """What about a track can hold a zone."""
+
+    OWN = "own"
+    """A field that only MoodZone writes and reads."""
+    TEXT = "text"
+    """A visible token in a comment, or another text of the user's."""
+    COLOUR = "colour"
+    LIST = "list"
+    """Membership of one of our lists; of several, their names joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One spot of a collection that can hold a zone."""
+
+    track: Path
+    """The track's file, absolute, as this machine names it."""
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What stood in a place when it was looked at."""
+
+    place: Place
+    value: str
+    """As the program keeps it: the whole text, the colour, the lists. Empty where nothing stands."""
+    marks: tuple[Mark, ...]
+    """The zones that the value stands for: none, one, or several that contradict each other."""
+    time_ns: int | None = None
+    """When it was put there, in nanoseconds since 1970, where the program records that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A track and the mark it should carry in a collection."""
+
+    path: Path
+    mark: Mark | None
+    """None takes out what is ours."""
+    ours: Mapping[Field, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Values of ours that may stand in its places: tokens, colours, lists."""
+    artist: str = ""
+    title: str = ""
+    duration: float | None = None
+    """Seconds."""
+    note: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What the journal is to keep, so that undo finds a file that has moved."""
+
+
+class WriteStatus(StrEnum):
+    """What is to come, or came, of one place."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    """It holds the wanted value already."""
+    KEPT = "kept"
+    """It holds a value of the user's, which stays; the change tells it."""
+    SKIPPED = "skipped"
+    """The collection has no such place."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One place: what it holds, and what it is to hold."""
+
+    want: Want
+    field: Field
+    before: str
+    """What was found there; a write replaces this value only."""
+    after: str
+    ours: str = ""
+    """What of ``after`` is ours: the token, the colour, the list."""
+    status: WriteStatus = WriteStatus.WRITTEN
+    reason: str = ""
+
+    @property
+    def place(self) -> Place:
+        """The place."""
+        return Place(self.want.path, self.field)
+
+    @property
+    def changed(self) -> Changed:
+        """What the journal keeps of it."""
+        return Changed(str(self.want.path), str(self.field), self.before, self.after)
+
+    def kept(self, found: str, reason: str = "") -> Change:
+        """The same, not done: ``found`` stands there."""
+        reason = reason or f"holds {found or 'nothing'}, which MoodZone did not write"
+        return replace(self, before=found, after=found, ours="", status=WriteStatus.KEPT, reason=reason)
+
+    def skipped(self, reason: str) -> Change:
+        """The same, not done: there is no such place."""
+        return replace(self, after=self.before, ours="", status=WriteStatus.SKIPPED, reason=reason)
+
+    def failed(self, reason: str) -> Change:
+        """The same, not done for this reason."""
+        return replace(self, after=self.before, ours="", status=WriteStatus.FAILED, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where on this machine to look for collections."""
+
+    home: Path
+    music: Path
+    documents: Path
+    volumes: tuple[Path, ...] = ()
+    """Where drives appear, the system's own among them."""
+    tracks: Callable[[], Iterable[Path]] = tuple
+    """The music files that are known."""
+
+    def volume_of(self, path: Path) -> Path:
+        """The volume that a path lies on: the innermost that holds it."""
+        holders = [volume for volume in self.volumes if path.is_relative_to(volume)]
+        return max(holders, key=lambda volume: len(volume.parts), default=Path(path.anchor))
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Generic[Settings]):
+    """One kind of collection. The module of each kind defines one, and `exporters.registry` lists it."""
+
+    name: str
+    """As the command line and the settings know it."""
+    shown_in: str
+    """Where the user sees it, in words."""
+    carries: frozenset[Field]
+    find: Callable[[Machine, Settings], list[Collection]]
+    """The collections of this kind on this machine."""
+    open: Callable[[Path, Machine, Settings], Collection]
+    """The collection at a path; the first write makes it where there is none, if the kind allows that."""
+    after: tuple[str, ...]
+    """What the user has to know after a write: what shows by itself, what needs a step, what that overwrites."""
+    program: Program | None = None
+
+
+class Collection(ABC):
+    """One collection. Its methods raise StoreError where it cannot be read or written safely."""
+
+    target: ClassVar[str]
+    """Name of the kind, as the command line knows it."""
+    program: ClassVar[Program | None] = None
+    """The program that must be closed while the collection is written; None where no program owns it."""
+    carries: ClassVar[frozenset[Field]]
+    in_file: ClassVar[frozenset[Field]] = frozenset()
+    """Those of its fields that are kept in the track's own file."""
+    by_file: ClassVar[bool] = False
+    """Whether all of it is in the tracks' own files, which are then written one by one and know what is ours."""
+
+    def __init__(self, path: Path, colours: Mapping[Zone, str] = MappingProxyType({})) -> None:
+        self.path = path
+        """The file or folder by which the user knows it."""
+        self.colours = colours
+        """The zones' colours, as the program keeps them. A zone that is left out gets none."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """The version of the format. Raises StoreError for one that is unknown."""
+
+    def holds(self, track: Path) -> bool:
+        """Whether the track can be in this collection at all; those on other drives cannot."""
+        del track
+        return True
+
+    @abstractmethod
+    def census(self, ours: Callable[[Place], frozenset[str]] = lambda _: frozenset()) -> Census:
+        """What stands in the collection, but for what is ``ours``."""
+
+    @abstractmethod
+    def read(self, among: frozenset[Path] | None = None) -> Iterator[Sighting]:
+        """Every place, or those of the tracks ``among``, and what stands there.
+
+        Needs no closed program, and no leave to write.
+        """
+
+    @abstractmethod
+    def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
+        """What `write` would do, one change for each place of each track, in the order of the wants."""
+
+    def write(self, changes: Sequence[Change], run: Run, backups: Path) -> Iterator[Change]:
+        """Carry out those changes that are to be written; yields every change with what came of it.
+
+        A copy of the collection's own files is put into the folder ``backups`` first. Raises StoreError where
+        the program runs, and JournalError where the way back cannot be kept.
+        """
+        todo = [change for change in changes if change.status is WriteStatus.WRITTEN]
+        yield from (change for change in changes if change.status is not WriteStatus.WRITTEN)
+        if todo:
+            if self.program is not None:
+                self.program.expect_closed()
+            back_up(self.files(), backups, f"{self.target} {run.id:06}")
+            yield from self._apply(todo, run)
+
+    def put_back(self, changed: Iterable[Changed], run: Run, backups: Path) -> list[Change]:
+        """Undo changes by value: each goes back only where what we wrote is still there."""
+        changes = [
+            Change(Want(Path(track), None), Field(field_), before=after, after=before)
+            for track, field_, before, after in dict.fromkeys(changed)
+        ]
+        return list(self.write(changes, run, backups))
+
+    @property
+    def name(self) -> str:
+        """What the journal knows the collection by."""
+        return f"{self.target}:{self.path}"
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The collection's own files that a write may replace; the tracks' files are not among them."""
+
+    @abstractmethod
+    def _apply(self, changes: list[Change], run: Run) -> Iterator[Change]:
+        """Do it: replace each value that is the expected one, by ``exporters.atomic``; hand back all others."""
+
+
+def plan_value(want: Want, field_: Field, found: str, wanted: str) -> Change:
+    """The change of a place that holds one value, such as a colour: nothing and ours give way."""
+    change = Change(want, field_, found, wanted, ours=wanted)
+    if found == wanted:
+        return replace(change, status=WriteStatus.UNCHANGED, ours="")
+    if found and found not in want.ours.get(field_, ()):
+        return change.kept(found)
+    return change
+
+
+def expect_three(colours: Mapping[Zone, str], table: str) -> None:
+    """Raises UsageError where zones share a colour; ``table`` of the settings is where the cure is."""
+    if len(set(colours.values())) < len(ZONES):
+        raise UsageError(f"[{table}] in the settings needs three colours for yellow, green and purple")
+
+
+def plan_colour(want: Want, found: str, colours: Mapping[Zone, str]) -> Change:
+    """The change of a track's colour. Where the zone has no colour, one of ours gives way to none."""
+    wanted = colours.get(want.mark.zone, "") if want.mark else ""
+    change = plan_value(want, Field.COLOUR, found, wanted)
+    if want.mark and not wanted and change.status is not WriteStatus.WRITTEN:
+        return change.skipped(f"no colour is left for {want.mark.zone}; choose one in the settings")
+    return change
+
+
+def colour_marks(colour: str, colours: Mapping[Zone, str]) -> tuple[Mark, ...]:
+    """The zones that a colour stands for."""
+    return tuple(Mark(zone) for zone in ZONES if colour and colours.get(zone) == colour)
+
+
+def plan_text(want: Want, text: str) -> Change:
+    """The change of a text of the user's that shows a token; a token that isn't ours is never touched."""
+    ours = _token_of_ours(want, text)
+    users = [token for token, is_ours in mapping.find_tokens(text, ours) if not is_ours]
+    if want.mark is None:
+        change = Change(want, Field.TEXT, text, mapping.without_token(text, ours))
+    elif other := next((token for token in users if token.zone is not want.mark.zone), None):
+        return Change(want, Field.TEXT, text, text).kept(text, f"somebody wrote {other.token} there")
+    elif users:
+        change = Change(want, Field.TEXT, text, text)
+    else:
+        change = Change(
+            want, Field.TEXT, text, mapping.with_token(text, want.mark, ours), ours=want.mark.token
+        )
+    if change.before == change.after:
+        return replace(change, status=WriteStatus.UNCHANGED, ours="")
+    return change
+
+
+def _token_of_ours(want: Want, text: str) -> Mark | None:
+    marks = (Mark.from_token(token) for token in sorted(want.ours.get(Field.TEXT, ())))
+    return next((mark for mark in marks if mark and mapping.has_token(text, mark)), None)
+
+
+def text_marks(text: str) -> tuple[Mark, ...]:
+    """The zones that the tokens of a text stand for."""
+    return tuple(mark for mark, _ in mapping.find_tokens(text, None))
+
+
+def list_of(mark: Mark | None) -> str:
+    """The list that a track with this mark belongs to; empty for none."""
+    if mark is None:
+        return ""
+    return UNSURE if mark.state is MarkState.UNSURE else str(mark.zone)
+
+
+def joined_lists(names: Iterable[str]) -> str:
+    """The value of a list place: the names of ours among ``names``, in our order."""
+    found = set(names)
+    return _JOINT.join(name for name in LISTS if name in found)
+
+
+def split_lists(value: str) -> list[str]:
+    """The lists that the value of a list place names."""
+    return value.split(_JOINT) if value else []
+
+
+def membership(tracks: Mapping[str, Iterable[Path]]) -> dict[str, str]:
+    """The value of every track's list place, by its comparable path; given the tracks of each of our lists."""
+    names: dict[str, list[str]] = {}
+    for name, paths in tracks.items():
+        for key in {comparable(path) for path in paths}:
+            names.setdefault(key, []).append(name)
+    return {key: joined_lists(found) for key, found in names.items()}
+
+
+def moves(name: str, changes: Iterable[Change]) -> tuple[list[Want], list[Want]]:
+    """The tracks that changes take out of the list of this name, and those they put into it."""
+    taken, added = [], []
+    for change in changes:
+        was_in, is_in = (name in split_lists(value) for value in (change.before, change.after))
+        if was_in and not is_in:
+            taken.append(change.want)
+        if is_in and not was_in:
+            added.append(change.want)
+    return taken, added
+
+
+def list_marks(value: str) -> tuple[Mark, ...]:
+    """The zones that membership stands for; the list of unsure tracks stands for none."""
+    return tuple(Mark(Zone(name)) for name in split_lists(value) if name != UNSURE)
+
+
+def comparable(path: Path | str) -> str:
+    """A path for comparing: file systems and programs differ in how they compose accents, and in case."""
+    return unicodedata.normalize("NFC", os.path.normcase(os.path.normpath(path)))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of our file ``name`` in a folder. Raises StoreError where it would lead out of the folder."""
+    path = folder / name
+    if path.name != name or Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
+        raise StoreError(f"{path} leads out of its folder: remove that link, and run again.")
+    return path

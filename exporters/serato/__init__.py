@@ -1,0 +1,1 @@
+"""Serato DJ: crates, its database, and the markers in audio files."""

@@ -1,0 +1,134 @@
+"""What the user corrected, read back from where zones were written.
+
+A correction is a change in a place, seen after we wrote there, away from what we wrote. What stood in a place before
+we wrote there is never one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from exporters.base import Collection, Field, Sighting, comparable
+from exporters.tags import mapping
+from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
+from moodzone_agent.library.store import Library
+from moodzone_agent.types import Mark, MarkState, Zone
+
+
+class Verdict(StrEnum):
+    """What a look at a place tells."""
+
+    NOTHING = "nothing"
+    """It stands as we left it, holds no zone, or was never written."""
+    CORRECTED = "corrected"
+    """The user put another zone there."""
+    CONFIRMED = "confirmed"
+    """The user took the question mark off."""
+    ECHO = "echo"
+    """It shows an earlier mark of ours again: a stale program or an old copy, more likely than the user."""
+    CONFLICT = "conflict"
+    """It shows several zones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that shows something else than what we wrote."""
+
+    verdict: Verdict
+    zone: Zone | None
+    """None where it shows several."""
+    target: str
+    sighting: Sighting
+    audio_id: str
+
+
+def find_corrections(
+    collection: Collection, library: Library, among: frozenset[Path] | None = None
+) -> Iterator[Finding]:
+    """Look at every place of a collection, or those of some tracks; what is seen goes into the library's history.
+
+    Nothing becomes a label here. Raises StoreError where the collection cannot be read.
+    """
+    if collection.by_file:
+        yield from _in_tags(collection, library, among)
+        return
+    histories = library.place_events(collection.target, collection.path)
+    # Programs compose accents as they like; the library's spelling of a path counts.
+    spelled = {(comparable(place.track), place.field): place for place in histories}
+    seen = []
+    for sighting in collection.read(among):
+        place = spelled.get((comparable(sighting.place.track), sighting.place.field))
+        if place is None:
+            continue  # before our first write there is nothing to compare with
+        sighting, events = replace(sighting, place=place), histories[place]  # noqa: PLW2901
+        verdict, zone = judge(sighting, events)
+        if events[-1].value != sighting.value:
+            event = PlaceEvent(PlaceEventKind.SEEN, sighting.value, edited_ns=sighting.time_ns)
+            seen.append((sighting.place, event))
+        record = library.file(sighting.place.track)
+        if verdict is not Verdict.NOTHING and record is not None and record.audio_id is not None:
+            yield Finding(verdict, zone, collection.target, sighting, record.audio_id)
+    if seen:
+        library.add_place_events(collection.target, collection.path, seen)
+
+
+def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zone | None]:
+    """What a value means in the light of a place's history, which is not empty."""
+    written: list[PlaceEvent] = []
+    for event in events:
+        if event.kind is PlaceEventKind.WROTE:
+            written.append(event)
+        elif event.kind is PlaceEventKind.UNDONE:
+            written.clear()
+    if not written or sighting.value in {written[-1].value, events[0].value}:
+        return Verdict.NOTHING, None
+    last = written[-1].ours
+    users = _users(sighting, last)
+    zones = {mark.zone for mark in users}
+    if not zones:
+        return Verdict.NOTHING, None
+    if len(zones) > 1:
+        return Verdict.CONFLICT, None
+    (zone,) = zones
+    ours = Mark.from_token(last) if sighting.place.field is Field.TEXT else None
+    if ours is not None and ours.zone is zone:
+        confirmed = ours.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
+        return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
+    shown = {mark.token for mark in users} if sighting.place.field is Field.TEXT else {sighting.value}
+    is_echo = any(event.ours in shown for event in written)
+    return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone
+
+
+def _users(sighting: Sighting, ours: str) -> tuple[Mark, ...]:
+    """The zones in a place but for what is ours."""
+    if sighting.place.field is not Field.TEXT:
+        return sighting.marks
+    found = mapping.find_tokens(sighting.value, Mark.from_token(ours))
+    return tuple(mark for mark, is_ours in found if not is_ours)
+
+
+def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | None) -> Iterator[Finding]:
+    """In a file a correction is a token whose zone differs from our own field beside it."""
+    own: Mark | None = None
+    for sighting in collection.read(among):
+        if sighting.place.field is Field.OWN:
+            own = next(iter(sighting.marks), None)
+            continue
+        if own is None:
+            continue
+        users = _users(sighting, own.token)
+        zones = {mark.zone for mark in users}
+        if not zones:
+            continue
+        record = library.file(sighting.place.track)
+        if record is None or record.audio_id is None:
+            continue
+        if len(zones) > 1:
+            yield Finding(Verdict.CONFLICT, None, collection.target, sighting, record.audio_id)
+        elif users[0].zone is not own.zone:
+            yield Finding(Verdict.CORRECTED, users[0].zone, collection.target, sighting, record.audio_id)
+        elif own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE:
+            yield Finding(Verdict.CONFIRMED, users[0].zone, collection.target, sighting, record.audio_id)

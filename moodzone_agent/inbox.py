@@ -1,0 +1,213 @@
+"""From what looks like a correction to a label: it rests, is weighed with others, and is taken or held for a yes.
+
+Held are what contradicts itself, what looks like an echo of an older mark of ours, and batches so large that a slip
+of the mouse is likelier than a change of mind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Final
+
+from exporters.base import Collection, Field
+from moodzone_agent.corrections import Finding, Verdict
+from moodzone_agent.errors import UsageError
+from moodzone_agent.library.corrections import Correction, Corrections, CorrectionState
+from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
+from moodzone_agent.library.store import Library
+from moodzone_agent.types import Label, LabelOrigin, Zone
+
+MOST_OF_ONE_ZONE: Final = 25
+MOST_AGAINST_HAND: Final = 5
+MOST_OF_LIBRARY: Final = 0.02
+"""Share of the tracks that corrections of one day may touch,"""
+LEAST_OF_LIBRARY: Final = 5
+"""and how many they may touch in a small library."""
+
+BY_HAND: Final = frozenset({"cli", "review", "setup"})
+"""Sources of labels that the user gave to MoodZone itself."""
+
+_DAY_NS: Final = 86_400_000_000_000
+_WHY: Final = {
+    Verdict.ECHO: "it shows a mark that MoodZone wrote earlier; a stale program or an old copy may have put it back",
+    Verdict.CONFLICT: "it says several zones",
+}
+_DISAGREE: Final = "two places say different zones, and it isn't known which was said last"
+
+
+class Inbox:
+    """The corrections of one library."""
+
+    def __init__(self, library: Library, now: Callable[[], int] = time.time_ns) -> None:
+        """``now``: nanoseconds since 1970."""
+        self._library = library
+        self._corrections = Corrections(library)
+        self._now = now
+
+    def held(self) -> list[Correction]:
+        """What waits for a yes."""
+        return [one for one in self._corrections.open() if one.state is CorrectionState.HELD]
+
+    def resting(self) -> list[Correction]:
+        """What will be taken when it has rested."""
+        return [one for one in self._corrections.open() if one.state is CorrectionState.RESTING]
+
+    def note(
+        self, collection: Collection, findings: Iterable[Finding], among: frozenset[Path] | None = None
+    ) -> int:
+        """Note what a look at a collection, or at some of its tracks, found; returns how many are new.
+
+        What rests or is held, and is not found any more, never happened.
+        """
+        target, path = collection.target, collection.path
+        key = f"looked at {collection.name}"
+        now, last_look = self._now(), int(self._library.meta(key) or 0)
+        found = {finding.sighting.place: finding for finding in findings}
+        new = 0
+        with self._library.transaction():
+            earlier = self._corrections.at(target, path)
+            self._corrections.end(
+                one
+                for one in earlier
+                if (among is None or one.place.track in among)
+                and (one.place not in found or found[one.place].sighting.value != one.value)
+            )
+            known = {(one.place, one.value) for one in earlier}
+            for place, finding in found.items():
+                label = self._library.label(finding.audio_id)
+                if (place, finding.sighting.value) in known or (label and label.zone is finding.zone):
+                    continue
+                moment = finding.sighting.time_ns
+                why = _WHY.get(finding.verdict, "")
+                self._corrections.add(
+                    finding.audio_id,
+                    finding.zone,
+                    finding.verdict,
+                    target,
+                    path,
+                    place,
+                    finding.sighting.value,
+                    state=CorrectionState.HELD if why else CorrectionState.RESTING,
+                    why=why,
+                    after_ns=last_look if moment is None else moment,
+                    until_ns=now if moment is None else moment,
+                )
+                new += 1
+            if among is None:
+                self._library.set_meta(key, str(now))
+        return new
+
+    def settle(self) -> list[Correction]:
+        """Take what rests, or hold it; returns what was settled, as it is now."""
+        resting = self.resting()
+        with self._library.transaction():
+            left = self._decide_disagreements(resting)
+            groups = defaultdict(list)
+            for one in left:
+                groups[one.target, one.collection].append(one)
+            for group in groups.values():
+                why = self._objection(group)
+                if why:
+                    self._corrections.settle(group, CorrectionState.HELD, why)
+                else:
+                    self._take(group)
+        return [after for one in resting if (after := self._corrections.get(one.id))]
+
+    def accept(self, number: int, zone: Zone | None = None) -> Correction:
+        """Make a label of a held correction. Raises UsageError where that is impossible."""
+        one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
+        wanted = zone or one.zone
+        if wanted is None:
+            raise UsageError(f"{number} says several zones; say which: yellow, green or purple")
+        with self._library.transaction():
+            self._take([one], wanted)
+        return one
+
+    def reject(self, number: int) -> Correction:
+        """Say that a held correction is none; the next write replaces it, where it isn't a word of the user's."""
+        one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
+        with self._library.transaction():
+            self._corrections.settle([one], CorrectionState.REJECTED)
+            if one.place.field is not Field.TEXT:
+                event = PlaceEvent(PlaceEventKind.PLANNED, one.value, one.value)
+                self._library.add_place_events(one.target, one.collection, [(one.place, event)])
+        return one
+
+    def take_back(self, number: int) -> Correction:
+        """Take back the label that a correction gave; what was said before it holds again."""
+        one = self._get(number, CorrectionState.TAKEN)
+        history = self._library.labels(one.audio_id)
+        if not history or history[-1].source != one.target:
+            raise UsageError(f"the track of {number} was labelled again since; use `moodzone label`")
+        with self._library.transaction():
+            before = history[-2].label if len(history) > 1 else None
+            if before is None:
+                self._library.retract_label(one.audio_id, "cli", self._now())
+            else:
+                self._library.add_label(before)
+            self._corrections.settle([one], CorrectionState.REJECTED)
+        return one
+
+    def _get(self, number: int, *states: CorrectionState) -> Correction:
+        one = self._corrections.get(number)
+        if one is None:
+            raise UsageError(f"there is no correction {number}; `moodzone corrections list` shows them")
+        if one.state not in states:
+            raise UsageError(f"correction {number} is {one.state} already")
+        return one
+
+    def _decide_disagreements(self, resting: list[Correction]) -> list[Correction]:
+        """Of several that give one track different zones the last counts; if that isn't known, all are held."""
+        by_track = defaultdict(list)
+        for one in resting:
+            by_track[one.audio_id].append(one)
+        left = []
+        for group in by_track.values():
+            if len({one.zone for one in group}) == 1:
+                left.extend(group)
+            elif any(
+                _overlap(one, other) for one, other in combinations(group, 2) if one.zone is not other.zone
+            ):
+                self._corrections.settle(group, CorrectionState.HELD, _DISAGREE)
+            else:
+                *earlier, last = sorted(group, key=lambda one: one.until_ns)
+                self._corrections.settle(earlier, CorrectionState.WITHDRAWN, "said otherwise later")
+                left.append(last)
+        return left
+
+    def _objection(self, group: list[Correction]) -> str:
+        """Why a batch of one collection is too large to be believed at once."""
+        zone, count = Counter(one.zone for one in group).most_common(1)[0]
+        if count > MOST_OF_ONE_ZONE:
+            return f"{count} tracks became {zone} at once"
+        most = max(LEAST_OF_LIBRARY, MOST_OF_LIBRARY * self._library.count_rated())
+        touched = len(group) + self._corrections.taken_since(self._now() - _DAY_NS)
+        if touched > most:
+            return f"{touched} tracks were corrected within a day, over {MOST_OF_LIBRARY:.0%} of the library"
+        labels = ((one, self._library.label(one.audio_id)) for one in group)
+        against = sum(
+            label is not None and label.source in BY_HAND and label.zone is not one.zone
+            for one, label in labels
+        )
+        if against > MOST_AGAINST_HAND:
+            return f"{against} of them contradict what you said by hand"
+        return ""
+
+    def _take(self, group: list[Correction], zone: Zone | None = None) -> None:
+        for one in group:
+            wanted = zone or one.zone
+            label = self._library.label(one.audio_id)
+            if wanted is not None and (label is None or label.zone is not wanted):
+                confirmed = one.verdict == Verdict.CONFIRMED
+                origin = LabelOrigin.CONFIRMED if confirmed else LabelOrigin.CORRECTED
+                self._library.add_label(Label(one.audio_id, wanted, origin, one.target, one.until_ns))
+        self._corrections.settle(group, CorrectionState.TAKEN)
+
+
+def _overlap(one: Correction, other: Correction) -> bool:
+    """Whether it isn't known which of two corrections came first."""
+    return (one.after_ns < other.until_ns and other.after_ns < one.until_ns) or one.until_ns == other.until_ns

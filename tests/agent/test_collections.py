@@ -1,0 +1,469 @@
+"""Zones go into collections and corrections come back, with the library's memory of what is ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.base import Collection, Field, Place, Sighting, WriteStatus, text_marks
+from exporters.m3u8 import M3u8Collection
+from exporters.registry import TARGETS
+from exporters.tags.edit import read_state
+from exporters.undo import Outcome
+from moodzone_agent import cli_shared, removal
+from moodzone_agent.config import Places, Settings
+from moodzone_agent.corrections import Verdict, find_corrections, judge
+from moodzone_agent.errors import UsageError
+from moodzone_agent.inbox import Inbox
+from moodzone_agent.library.corrections import Correction
+from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, PlaceEvent, PlaceEventKind, Stamp
+from moodzone_agent.machine import find_collections, open_collection
+from moodzone_agent.types import Estimate, Label, LabelOrigin, Mark, MarkState, Zone
+from moodzone_agent.undoing import undo_run
+from moodzone_agent.writing import Want, values_of_ours, wanted, write_zones
+from tests.agent.conftest import World
+
+SEEN, PLANNED, WROTE, UNDONE = PlaceEventKind
+ESTIMATE = Estimate((0.2, 0.6, 0.2), 5.0, 5.0, sure=True, model="test")
+
+
+def analysis(audio_id: str) -> Analysis:
+    row = np.zeros(1, np.float32)
+    return Analysis(audio_id, 1.0, 120.0, (), 0, row, row[None])
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def playlists(world: World, originals: Path) -> M3u8Collection:
+    """A folder of playlists for two rated tracks."""
+    for name in ("0.mp3", "1.flac"):
+        world.add(originals / name)
+    world.scan()
+    return M3u8Collection(world.home / "Lists")
+
+
+def label(world: World, name: str, zone: Zone) -> None:
+    track = world.library.track_of(world.music / name)
+    assert track is not None
+    world.library.add_label(Label(track.audio_id, zone, LabelOrigin.CORRECTED, "test", 0))
+
+
+def zone_of(world: World, name: str) -> tuple[Zone, str | None]:
+    """The zone of a track, and how it was labelled."""
+    track = world.library.track_of(world.music / name)
+    assert track is not None
+    assert track.mark is not None
+    return track.mark.zone, track.label and f"{track.label.origin} by {track.label.source}"
+
+
+def write(world: World, collection: M3u8Collection) -> dict[str, str]:
+    wants = [want for want in wanted(world.library, None) if isinstance(want, Want)]
+    with world.journal.start(collection.target) as run:
+        results = list(write_zones(wants, collection, world.library, run, world.home / "backups"))
+    return {result.path.name: str(result.status) for result in results}
+
+
+def sync(world: World, *collections: Collection) -> list[Correction]:
+    """Look at collections, and settle what was found; returns what is held or settled."""
+    inbox = Inbox(world.library)
+    for collection in collections:
+        inbox.note(collection, list(find_corrections(collection, world.library)))
+    return [*inbox.held(), *inbox.settle()]
+
+
+def lists(folder: Path) -> dict[str, list[str]]:
+    """The names of the tracks in each list, read line by line."""
+    return {
+        path.stem.removeprefix("MoodZone "): [
+            Path(line).name for line in path.read_text().splitlines() if not line.startswith("#")
+        ]
+        for path in sorted(folder.glob("*.m3u8"))
+    }
+
+
+def move(folder: Path, name: str, to: str) -> None:
+    """Move a track to another list, as a player's user does."""
+    for path in folder.glob("*.m3u8"):
+        lines = [line for line in path.read_text().splitlines() if not line.endswith(name)]
+        path.write_text("\n".join(lines) + "\n")
+    with (folder / f"MoodZone {to}.m3u8").open("a") as file:
+        file.write(str(folder.parent.parent / "music" / name) + "\n")
+
+
+def test_zones_go_into_lists_and_follow_the_labels(world: World, playlists: M3u8Collection) -> None:
+    label(world, "0.mp3", Zone.PURPLE)
+    label(world, "1.flac", Zone.YELLOW)
+    assert write(world, playlists) == {"0.mp3": "written", "1.flac": "written"}
+    assert lists(playlists.path) == {"PURPLE": ["0.mp3"], "YELLOW": ["1.flac"]}
+    label(world, "1.flac", Zone.PURPLE)
+    assert write(world, playlists) == {"0.mp3": "unchanged", "1.flac": "written"}
+    assert lists(playlists.path) == {"PURPLE": ["0.mp3", "1.flac"]}
+    assert world.library.collections() == [("m3u8", playlists.path)]
+    found = find_collections("m3u8", world.library, Settings())
+    assert [collection.path for collection in found] == [playlists.path]
+
+
+def test_a_move_between_lists_is_a_correction_and_survives_the_next_write(
+    world: World, playlists: M3u8Collection
+) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.YELLOW)
+    write(world, playlists)
+    move(playlists.path, "0.mp3", "PURPLE")
+    assert write(world, playlists) == {"0.mp3": "kept", "1.flac": "unchanged"}
+    [found] = sync(world, playlists)
+    assert (found.verdict, found.zone, found.state) == ("corrected", Zone.PURPLE, "taken")
+    assert zone_of(world, "0.mp3") == (Zone.PURPLE, "corrected by m3u8")
+    assert write(world, playlists) == {"0.mp3": "unchanged", "1.flac": "unchanged"}
+    assert sync(world, playlists) == []
+
+
+def test_what_stood_there_before_is_never_a_label(world: World, playlists: M3u8Collection) -> None:
+    label(world, "0.mp3", Zone.YELLOW)
+    playlists.path.mkdir()
+    (playlists.path / "MoodZone PURPLE.m3u8").write_text(f"{world.music / '0.mp3'}\n")
+    assert sync(world, playlists) == []
+    assert write(world, playlists)["0.mp3"] == "kept"
+    assert sync(world, playlists) == []
+    assert zone_of(world, "0.mp3")[0] is Zone.YELLOW
+
+
+def test_two_lists_or_two_programs_that_differ_give_no_label(world: World, playlists: M3u8Collection) -> None:
+    other = M3u8Collection(world.home / "Other")
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.GREEN)
+    for collection in (playlists, other):
+        write(world, collection)
+    with (playlists.path / "MoodZone PURPLE.m3u8").open("a") as file:
+        file.write(f"{world.music / '0.mp3'}\n")  # in two lists now
+    move(playlists.path, "1.flac", "PURPLE")
+    move(other.path, "1.flac", "YELLOW")
+    found = sync(world, playlists, other)
+    assert {(one.place.track.name, one.state) for one in found} == {("0.mp3", "held"), ("1.flac", "held")}
+    assert len(found) == 3
+    assert zone_of(world, "0.mp3")[0] is zone_of(world, "1.flac")[0] is Zone.GREEN
+
+
+def test_an_older_mark_of_ours_is_an_echo(world: World, playlists: M3u8Collection) -> None:
+    for zone in (Zone.GREEN, Zone.PURPLE):
+        label(world, "0.mp3", zone)
+        write(world, playlists)
+    move(playlists.path, "0.mp3", "GREEN")
+    [found] = sync(world, playlists)
+    assert (found.verdict, found.state) == ("echo", "held")
+    assert zone_of(world, "0.mp3")[0] is Zone.PURPLE
+    assert write(world, playlists)["0.mp3"] == "kept"
+
+
+def test_corrections_in_tags(world: World, originals: Path) -> None:
+    import mutagen
+
+    path = world.add(originals / "1.flac")
+    world.scan()
+    label(world, "1.flac", Zone.GREEN)
+    world.write()
+    tags = open_collection("tags", world.music, world.library, Settings())
+    assert sync(world, tags) == []
+    file = mutagen.File(path)
+    file["comment"] = [read_state(path).text.replace("#GREEN", "#purple")]
+    file.save()
+    [found] = sync(world, tags)
+    assert (found.verdict, found.zone, found.state) == ("corrected", Zone.PURPLE, "taken")
+    assert zone_of(world, "1.flac") == (Zone.PURPLE, "corrected by tags")
+    assert sync(world, tags) == []
+
+
+def test_undo_of_lists_and_of_the_undo(world: World, playlists: M3u8Collection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.YELLOW)
+    write(world, playlists)
+    written = lists(playlists.path)
+    results = undo_run(world.library, world.journal, Settings(), world.home / "backups")
+    assert {result.outcome for result in results} == {Outcome.RESTORED}
+    assert lists(playlists.path) == {}
+    events = world.library.place_events("m3u8", playlists.path)
+    assert all(values_of_ours(history) == frozenset() for history in events.values())
+    newest = world.journal.runs()[0].id
+    undo_run(world.library, world.journal, Settings(), world.home / "backups", newest)
+    assert lists(playlists.path) == written
+    assert write(world, playlists) == {"0.mp3": "unchanged", "1.flac": "unchanged"}
+    label(world, "0.mp3", Zone.PURPLE)
+    assert write(world, playlists)["0.mp3"] == "written"
+
+
+def test_undo_leaves_what_the_user_moved_since(world: World, playlists: M3u8Collection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.GREEN)
+    write(world, playlists)
+    move(playlists.path, "0.mp3", "PURPLE")
+    results = undo_run(world.library, world.journal, Settings(), world.home / "backups")
+    assert {result.outcome for result in results} == {Outcome.TAKEN_OUT}
+    assert lists(playlists.path) == {"PURPLE": ["0.mp3"]}
+
+
+def test_remove_takes_marks_out_of_collections(world: World, playlists: M3u8Collection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.GREEN)
+    write(world, playlists)
+    world.journal.prune(keep_days=0)
+    move(playlists.path, "0.mp3", "PURPLE")
+    places = Places.under(world.home)
+    planned = removal.remove_everything(world.library, places, Settings(), dry_run=True)
+    assert (playlists.path, WriteStatus.WRITTEN) in {(result.path, result.status) for result in planned}
+    results = removal.remove_everything(world.library, places, Settings())
+    assert not [result for result in results if result.status is WriteStatus.FAILED]
+    assert lists(playlists.path) == {"PURPLE": ["0.mp3"]}  # the user's own
+    assert not places.library.exists()
+    assert not places.backups.exists()
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from exporters import m3u8
+    from exporters.journal import Journal
+    from moodzone_agent.library.store import Library
+    from moodzone_agent.writing import Want, wanted, write_zones
+
+    home, moment = Path(sys.argv[1]), sys.argv[2]
+    rewrite = m3u8.M3u8Collection._rewrite
+
+    def killed(self, name, changes, run):
+        if moment == "after":
+            rewrite(self, name, changes, run)
+        if name == "GREEN":
+            os.kill(os.getpid(), signal.SIGKILL)
+        rewrite(self, name, changes, run)
+
+    m3u8.M3u8Collection._rewrite = killed
+    with Library.open(home / "library.sqlite") as library, Journal(home / "journal").start("m3u8") as run:
+        wants = [want for want in wanted(library, None) if isinstance(want, Want)]
+        list(write_zones(wants, m3u8.M3u8Collection(home / "Lists"), library, run, home / "backups"))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills processes")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_write_is_still_known_to_be_ours(
+    world: World, playlists: M3u8Collection, moment: str
+) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.GREEN)
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(world.home), moment], cwd=ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert lists(playlists.path) == ({"GREEN": ["0.mp3", "1.flac"]} if moment == "after" else {})
+    label(world, "0.mp3", Zone.YELLOW)
+    label(world, "1.flac", Zone.YELLOW)
+    assert set(write(world, playlists).values()) == {"written"}
+    assert lists(playlists.path) == {"YELLOW": ["0.mp3", "1.flac"]}
+
+
+TRACK = Path("/music/1.mp3")
+
+
+def sighting(field: Field, value: str, *marks: Mark) -> Sighting:
+    return Sighting(Place(TRACK, field), value, text_marks(value) if field is Field.TEXT else marks)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("8A - 7 #GREEN? warm", (Verdict.NOTHING, None)),
+        ("8A - 7 warm", (Verdict.NOTHING, None)),
+        ("8A - 7 #GREEN warm", (Verdict.CONFIRMED, Zone.GREEN)),
+        ("8A - 7 #purple warm", (Verdict.CORRECTED, Zone.PURPLE)),
+        ("8A - 7 #GREEN? #PURPLE", (Verdict.CORRECTED, Zone.PURPLE)),
+        ("#YELLOW #PURPLE", (Verdict.CONFLICT, None)),
+        ("8A - 7 #YELLOW warm", (Verdict.ECHO, Zone.YELLOW)),
+        ("8A - 7 /* #PURPLE */ warm", (Verdict.NOTHING, None)),
+    ],
+)
+def test_what_a_text_means(value: str, expected: tuple[Verdict, Zone | None]) -> None:
+    events = [
+        PlaceEvent(SEEN, "8A - 7 warm"),
+        PlaceEvent(WROTE, "8A - 7 #YELLOW warm", "#YELLOW"),
+        PlaceEvent(WROTE, "8A - 7 #GREEN? warm", "#GREEN?"),
+    ]
+    assert judge(sighting(Field.TEXT, value), events) == expected
+
+
+def test_a_colour_that_stood_there_before_or_after_an_undo_means_nothing() -> None:
+    purple = sighting(Field.COLOUR, "0x660099", Mark(Zone.PURPLE))
+    before = [PlaceEvent(SEEN, "0x660099"), PlaceEvent(WROTE, "0x00FF00", "0x00FF00")]
+    assert judge(purple, before) == (Verdict.NOTHING, None)
+    undone = [PlaceEvent(SEEN, ""), PlaceEvent(WROTE, "0x00FF00", "0x00FF00"), PlaceEvent(UNDONE, "")]
+    assert judge(purple, undone) == (Verdict.NOTHING, None)
+    assert judge(purple, undone[:2]) == (Verdict.CORRECTED, Zone.PURPLE)
+    no_zone = sighting(Field.COLOUR, "0xFF0000")
+    assert judge(no_zone, undone[:2]) == (Verdict.NOTHING, None)
+
+
+def test_what_is_ours_in_a_place() -> None:
+    planned = PlaceEvent(PLANNED, "green", "green")
+    wrote = PlaceEvent(WROTE, "purple", "purple")
+    assert values_of_ours([]) == frozenset()
+    assert values_of_ours([PlaceEvent(SEEN, ""), planned]) == {"green"}
+    assert values_of_ours([wrote, planned]) == {"purple", "green"}
+    assert values_of_ours([planned, wrote]) == {"purple"}
+    assert values_of_ours([wrote, planned, PlaceEvent(SEEN, "red")]) == {"purple"}
+    assert values_of_ours([wrote, PlaceEvent(UNDONE, "")]) == frozenset()
+
+
+def test_the_unsure_list_takes_part(world: World, playlists: M3u8Collection) -> None:
+    track = world.library.track_of(world.music / "0.mp3")
+    assert track is not None
+    want = Want(world.music / "0.mp3", Mark(Zone.GREEN, MarkState.UNSURE))
+    with world.journal.start("m3u8") as run:
+        list(write_zones([want], playlists, world.library, run, world.home / "backups"))
+    assert lists(playlists.path) == {"UNSURE": ["0.mp3"]}
+    assert list(find_corrections(playlists, world.library)) == []
+    move(playlists.path, "0.mp3", "GREEN")
+    [found] = sync(world, playlists)
+    assert (found.verdict, found.zone, found.state) == ("corrected", Zone.GREEN, "taken")
+
+
+def test_help_names_all_targets() -> None:
+    assert ", ".join(TARGETS) == cli_shared.TARGET_NAMES
+
+
+def test_sync_and_export_by_command(world: World, playlists: M3u8Collection) -> None:
+    def run(*arguments: str) -> list[dict[str, object]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "moodzone_agent", *arguments, "--json"],
+            cwd=ROOT,
+            env={**os.environ, "MOODZONE_HOME": str(world.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.GREEN)
+    world.library.close()
+    written = run("export", "m3u8", "--out", str(playlists.path))
+    assert [(line["target"], line["field"], line["write"]) for line in written] == [
+        ("m3u8", "list", "written")
+    ] * 2
+    move(playlists.path, "1.flac", "YELLOW")
+    [found] = run("sync", "--dry-run")
+    assert (found["found"], found["zone"]) == ("corrected", "YELLOW")
+    assert len(run("sync", "m3u8")) == 1
+    assert run("sync") == []
+    assert {line["write"] for line in run("write", "--all", "--to", "m3u8")} == {"unchanged"}
+
+
+def test_taken_back_while_it_rests_it_never_happened(world: World, playlists: M3u8Collection) -> None:
+    inbox = Inbox(world.library)
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, playlists)
+    move(playlists.path, "0.mp3", "PURPLE")
+    assert inbox.note(playlists, list(find_corrections(playlists, world.library))) == 1
+    assert [one.zone for one in inbox.resting()] == [Zone.PURPLE]
+    assert inbox.note(playlists, list(find_corrections(playlists, world.library))) == 0
+    move(playlists.path, "0.mp3", "GREEN")
+    inbox.note(playlists, list(find_corrections(playlists, world.library)))
+    assert inbox.resting() == inbox.settle() == []
+    move(playlists.path, "0.mp3", "PURPLE")  # and this time meant
+    inbox.note(playlists, list(find_corrections(playlists, world.library)))
+    assert [one.state for one in inbox.settle()] == ["taken"]
+
+
+def test_of_two_programs_the_later_word_counts(world: World, playlists: M3u8Collection) -> None:
+    other = M3u8Collection(world.home / "Other")
+    clock = iter(range(1000, 2000, 10))
+    inbox = Inbox(world.library, now=lambda: next(clock))
+    label(world, "0.mp3", Zone.GREEN)
+    for collection in (playlists, other):
+        write(world, collection)
+        inbox.note(collection, list(find_corrections(collection, world.library)))
+    move(playlists.path, "0.mp3", "PURPLE")
+    for collection in (playlists, other):  # the other one is looked at, and has nothing yet
+        inbox.note(collection, list(find_corrections(collection, world.library)))
+    move(other.path, "0.mp3", "YELLOW")
+    inbox.note(other, list(find_corrections(other, world.library)))
+    assert {one.zone: str(one.state) for one in inbox.settle()} == {
+        Zone.PURPLE: "withdrawn",
+        Zone.YELLOW: "taken",
+    }
+    assert zone_of(world, "0.mp3")[0] is Zone.YELLOW
+
+
+def test_accept_reject_and_take_back(world: World, playlists: M3u8Collection) -> None:
+    inbox = Inbox(world.library)
+    for zone in (Zone.GREEN, Zone.PURPLE):
+        label(world, "0.mp3", zone)
+        write(world, playlists)
+    move(playlists.path, "0.mp3", "GREEN")
+    [echo] = sync(world, playlists)
+    inbox.reject(echo.id)
+    assert sync(world, playlists) == []
+    assert write(world, playlists)["0.mp3"] == "written"
+    assert lists(playlists.path)["PURPLE"] == ["0.mp3"]
+    move(playlists.path, "0.mp3", "GREEN")
+    [echo] = sync(world, playlists)
+    inbox.accept(echo.id)
+    assert zone_of(world, "0.mp3") == (Zone.GREEN, "corrected by m3u8")
+    inbox.take_back(echo.id)
+    assert zone_of(world, "0.mp3") == (Zone.PURPLE, "corrected by test")
+    with pytest.raises(UsageError, match="rejected already"):
+        inbox.accept(echo.id)
+    with pytest.raises(UsageError, match="no correction 999"):
+        inbox.accept(999)
+
+
+@pytest.mark.parametrize(
+    ("count", "by_hand", "why"),
+    [
+        (26, 0, "26 tracks became PURPLE at once"),
+        (25, 0, ""),
+        (8, 6, "6 of them contradict what you said by hand"),
+        (8, 5, ""),
+    ],
+)
+def test_a_batch_too_large_to_be_meant_is_held(world: World, count: int, by_hand: int, why: str) -> None:
+    collection = M3u8Collection(world.home / "Lists")
+    tracks = [world.music / f"{number}.mp3" for number in range(count)]
+    for number, track in enumerate(tracks):
+        world.library.put_file(FileRecord(track, Stamp(1, 1, 1), FileStatus.OK, audio_id=f"id{number}"))
+        source = "cli" if number < by_hand else "m3u8"
+        world.library.add_label(Label(f"id{number}", Zone.GREEN, LabelOrigin.CORRECTED, source, 0))
+    with world.library.transaction():
+        for number in range(2000):  # so many that the day's share is not reached
+            world.library.put_analysis(analysis(f"other{number}"))
+            world.library.put_estimate(f"other{number}", ESTIMATE, np.zeros((1, 2)))
+    with world.journal.start("m3u8") as run:
+        wants = [Want(track, Mark(Zone.GREEN)) for track in tracks]
+        list(write_zones(wants, collection, world.library, run, world.home / "backups"))
+    green = collection.path / "MoodZone GREEN.m3u8"
+    green.rename(collection.path / "MoodZone PURPLE.m3u8")
+    inbox = Inbox(world.library)
+    inbox.note(collection, list(find_corrections(collection, world.library)))
+    settled = inbox.settle()
+    assert {(str(one.state), one.why) for one in settled} == {("held" if why else "taken", why)}
+    labels = {world.library.label(f"id{number}").zone for number in range(count)}  # type: ignore[union-attr]
+    assert labels == {Zone.GREEN if why else Zone.PURPLE}
+
+
+def test_a_day_of_many_corrections_is_held(world: World, playlists: M3u8Collection) -> None:
+    others = [M3u8Collection(world.home / f"Lists {number}") for number in range(7)]
+    label(world, "0.mp3", Zone.GREEN)
+    zones = [Zone.PURPLE, Zone.YELLOW]
+    for number, collection in enumerate(others):
+        write(world, collection)
+        move(collection.path, "0.mp3", zones[number % 2])
+        assert sync(world, collection)[-1].state == ("taken" if number < 5 else "held")
+        label(world, "0.mp3", Zone.GREEN)

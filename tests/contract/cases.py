@@ -1,0 +1,367 @@
+"""The collections that the contract is tested on. A new target adds one case."""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import quoteattr
+
+from exporters.base import Collection, Field, Machine, Place
+from exporters.m3u8 import M3u8Collection
+from exporters.rekordbox_xml import RekordboxXml, RekordboxXmlSettings
+from exporters.serato import tlv
+from exporters.serato.collection import SeratoCollection, SeratoSettings
+from exporters.serato.colour import write_colour
+from exporters.serato.crate import Crate
+from exporters.tags.collection import TagCollection, TagSettings
+from tests.audio_files import write_tone
+
+
+class Case(ABC):
+    """How to make a collection with tracks, and to do in it what a user would."""
+
+    name: ClassVar[str]
+    exact: ClassVar[bool] = True
+    """Whether taking everything out gives back the same bytes, and not only the same values."""
+
+    def __init__(self, tones: Path, folder: Path) -> None:
+        self.tones = tones
+        self.folder = folder
+
+    @abstractmethod
+    def make(self) -> tuple[Collection, list[Path]]:
+        """A collection with foreign data, and four of its tracks, of which none carries a zone."""
+
+    @abstractmethod
+    def open(self) -> Collection:
+        """The same collection once more, as another process would see it."""
+
+    @abstractmethod
+    def edit(self, place: Place, value: str) -> None:
+        """Put a value into a place with means other than the exporter's own, where there are any."""
+
+    def theirs(self, field: Field) -> str:
+        """A value of the user's that stands for PURPLE in a place of this kind."""
+        return {Field.TEXT: "Mine #PURPLE", Field.LIST: "PURPLE"}[field]
+
+    def bytes(self) -> dict[str, bytes]:
+        """Everything on disk, by relative path."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file()
+        }
+
+    def restore(self, files: dict[str, bytes]) -> None:
+        """Make everything on disk what `bytes` told."""
+        for name in self.bytes().keys() - files.keys():
+            (self.folder / name).unlink()
+        for name, content in files.items():
+            if not (self.folder / name).exists() or (self.folder / name).read_bytes() != content:
+                (self.folder / name).write_bytes(content)
+
+    def breakable(self) -> list[Path]:
+        """Files whose damage must be noticed."""
+        return []
+
+    def of_another_version(self) -> Collection | None:
+        """The collection in a version that nobody knows; None where the format has no versions."""
+        return None
+
+    def music(self, count: int = 4, suffix: str = ".mp3") -> list[Path]:
+        """Music files with names that formats trip over."""
+        names = ("plain", "Ärger & Söhne [it's] 100% #1", "ünï日本", "a;b=c+d, (e)")
+        folder = self.folder / "Music" / "House & more"
+        folder.mkdir(parents=True, exist_ok=True)
+        return [
+            Path(shutil.copyfile(self.tones / f"tone{suffix}", folder / f"{name}{suffix}"))
+            for name in names[:count]
+        ]
+
+
+class Tags(Case):
+    """Comments in MP3 and FLAC files."""
+
+    name = "tags"
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        self.tracks = [*self.music(2, ".mp3"), *self.music(2, ".flac")]
+        return self.open(), self.tracks
+
+    def open(self) -> Collection:
+        return TagCollection(lambda: self.tracks, TagSettings())
+
+    def edit(self, place: Place, value: str) -> None:
+        import mutagen
+        from mutagen.id3 import COMM
+
+        file = mutagen.File(place.track)  # type: ignore[attr-defined]
+        if place.track.suffix == ".flac":
+            file["COMMENT"] = value
+        else:
+            file.tags.setall("COMM", [COMM(encoding=3, lang="eng", text=value)])
+        file.save()
+
+
+class Playlists(Case):
+    """M3U8 with absolute paths, in a folder that holds other playlists."""
+
+    name = "m3u8"
+    relative = False
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        (self.folder / "Lists").mkdir()
+        (self.folder / "Lists" / "Other.m3u8").write_text("#EXTM3U\n../x.mp3\n")
+        return self.open(), tracks
+
+    def open(self) -> Collection:
+        return M3u8Collection(self.folder / "Lists", relative=self.relative)
+
+    def edit(self, place: Place, value: str) -> None:
+        for name in ("YELLOW", "GREEN", "PURPLE", "UNSURE"):
+            path = self.folder / "Lists" / f"MoodZone {name}.m3u8"
+            lines = path.read_text().splitlines() if path.exists() else []
+            lines = [line for line in lines if not line.endswith(place.track.name)]
+            if name in value:
+                lines.append(str(place.track))
+            if path.exists() or lines:
+                path.write_text("\n".join(lines) + "\n")
+
+    def breakable(self) -> list[Path]:
+        return [self.folder / "Lists" / "MoodZone GREEN.m3u8"]
+
+
+class RelativePlaylists(Playlists):
+    """M3U8 with relative paths."""
+
+    name = "m3u8-relative"
+    relative = True
+
+
+class Serato(Case):
+    """A drive with a ``_Serato_`` folder: a database, a crate of the user's and their order."""
+
+    name = "serato"
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        music = [
+            *self.music(1, ".mp3"),
+            *self.music(1, ".flac"),
+            *self.music(1, ".m4a"),
+            *self.music(1, ".aiff"),
+        ]
+        self.tracks = music
+        folder = self.folder / "_Serato_"
+        (folder / "Subcrates").mkdir(parents=True)
+        mine = Crate.new().added([str(track.relative_to(self.folder)) for track in music[:2]])
+        (folder / "Subcrates" / "Mine%%Best.crate").write_bytes(mine.dump())
+        (folder / "neworder.pref").write_bytes(
+            "[begin record]\n[crate]Mine\n[crate]Mine%%Best\n[end record]\n".encode("utf-16-be")
+        )
+        (folder / "database V2").write_bytes(self._database("2.0/Serato Scratch LIVE Database"))
+        return self.open(), music
+
+    def open(self) -> Collection:
+        return SeratoCollection(self.folder / "_Serato_", self._machine(), SeratoSettings())
+
+    def edit(self, place: Place, value: str) -> None:
+        if place.field is Field.COLOUR:
+            write_colour(place.track, int(value, 16))
+            return
+        reference = place.track.relative_to(self.folder).as_posix()
+        for name in ("YELLOW", "GREEN", "PURPLE", "UNSURE"):
+            path = self.folder / "_Serato_" / "Subcrates" / f"MoodZone%%{name}.crate"
+            crate = Crate.parse(path.read_bytes()) if path.exists() else Crate.new()
+            crate = crate.removed({reference})
+            crate = crate.added([reference]) if name in value else crate
+            if path.exists() or crate.tracks:
+                path.write_bytes(crate.dump())
+
+    def theirs(self, field: Field) -> str:
+        return "553399" if field is Field.COLOUR else "PURPLE"
+
+    def breakable(self) -> list[Path]:
+        folder = self.folder / "_Serato_"
+        return [
+            folder / "Subcrates" / "MoodZone%%GREEN.crate",
+            folder / "neworder.pref",
+            folder / "database V2",
+        ]
+
+    def of_another_version(self) -> Collection | None:
+        (self.folder / "_Serato_" / "database V2").write_bytes(self._database("3.0/Serato Database"))
+        return self.open()
+
+    def _machine(self) -> Machine:
+        return Machine(
+            self.folder, self.folder / "Music", self.folder, (Path("/"), self.folder), lambda: self.tracks
+        )
+
+    def _database(self, version: str) -> bytes:
+        tracks = (
+            tlv.nested(
+                "otrk",
+                tlv.text("pfil", track.relative_to(self.folder).as_posix()),
+                tlv.text("tcom", "8A - 7"),
+            )
+            for track in self.tracks
+        )
+        return tlv.dump([tlv.text("vrsn", version), *tracks])
+
+
+class RekordboxExport(Case):
+    """An XML as rekordbox exports it, with grids, cues, lists and colours of the user's."""
+
+    name = "rekordbox-xml"
+    comments: ClassVar[tuple[str, ...]] = (
+        "",
+        "8A - 7",
+        "it's &#228; song /* House / #PURPLE */",
+        "8A - Energy 5 &gt; 4 #classic",
+    )
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        rows = "".join(
+            f"""    <TRACK TrackID="{7 + number}" Name={quoteattr(track.stem)} Kind="Mp3-Datei " TotalTime="0"
+           SampleRate="44100" Comments="{comment}" PlayCount="0" Rating="153"
+           Location="file://localhost{quote(str(track))}" Mix="" Odd='&quot;"'>
+      <TEMPO Inizio="0.025" Bpm="128.00" Metro="4/4" Battito="1"/>
+      <POSITION_MARK Name="" Type="0" Start="0.025" Num="-1"/>
+    </TRACK>
+"""
+            for number, (track, comment) in enumerate(zip(tracks, self.comments, strict=True))
+        )
+        self.file.write_bytes(
+            f"""<?xml version="1.0" encoding="UTF-8"?>
+
+<DJ_PLAYLISTS Version="1.0.0">
+  <PRODUCT Name="rekordbox" Version="6.8.5" Company="AlphaTheta"/>
+  <COLLECTION Entries="7">
+    <TRACK TrackID="1" Name="Mine" Comments="#GREEN by me" Location="file://localhost/Elsewhere/a.mp3"
+           Mix="" Colour="0xff007f"/>
+{rows}    <TRACK TrackID="2" Comments="" Location="file://localhostspotify:track:2plbrEY59IikOBgBGLjaoe"/>
+    <TRACK TrackID="3" Comments="" Location="file://localhost/C:/Music/a.mp3"/>
+  </COLLECTION>
+  <PLAYLISTS>
+    <NODE Type="0" Name="ROOT" Count="2">
+      <NODE Name="Folder" Type="0" Count="1">
+        <NODE Name="YELLOW" Type="1" KeyType="0" Entries="2">
+          <TRACK Key="8"/>
+          <TRACK Key="1"/>
+        </NODE>
+      </NODE>
+      <NODE Name="Smart" Type="4" Rule="Comments &lt;&gt; '#GREEN'"/>
+    </NODE>
+  </PLAYLISTS>
+</DJ_PLAYLISTS>
+""".encode()
+        )
+        return self.open(), tracks
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "rekordbox.xml"
+
+    def open(self) -> Collection:
+        return RekordboxXml(self.file, RekordboxXmlSettings().colours)
+
+    def theirs(self, field: Field) -> str:
+        return "0x660099" if field is Field.COLOUR else super().theirs(field)
+
+    def edit(self, place: Place, value: str) -> None:
+        root = self.document()
+        track = self.element(root, place.track)
+        if place.field is Field.LIST:
+            self.put_in_lists(root, track.attrib["TrackID"], value.split(" + "))
+        else:
+            track.set({Field.TEXT: "Comments", Field.COLOUR: "Colour"}[place.field], value)
+        ET.ElementTree(root).write(self.file, encoding="utf-8", xml_declaration=True)
+
+    def document(self) -> ET.Element:
+        return ET.parse(self.file).getroot()
+
+    def element(self, root: ET.Element, track: Path) -> ET.Element:
+        found = [one for one in root.iter("TRACK") if unquote(one.get("Location", "")).endswith(str(track))]
+        assert len(found) == 1
+        return found[0]
+
+    def put_in_lists(self, root: ET.Element, key: str, names: list[str]) -> None:
+        top = root.find("PLAYLISTS/NODE")
+        assert top is not None
+        folder = top.find("NODE[@Name='MoodZone']")
+        if folder is None:
+            folder = ET.SubElement(top, "NODE", Name="MoodZone", Type="0", Count="0")
+        for playlist in folder:
+            for entry in playlist.findall(f"TRACK[@Key='{key}']"):
+                playlist.remove(entry)
+        for name in names:
+            playlist = folder.find(f"NODE[@Name='{name}']")
+            if playlist is None:
+                playlist = ET.SubElement(folder, "NODE", Name=name, Type="1", KeyType="0", Entries="0")
+            ET.SubElement(playlist, "TRACK", Key=key)
+
+    def breakable(self) -> list[Path]:
+        return [self.file]
+
+    def of_another_version(self) -> Collection | None:
+        self.file.write_bytes(self.file.read_bytes().replace(b'Version="1.0.0"', b'Version="2.0.0"'))
+        return self.open()
+
+
+class RekordboxNewFile(RekordboxExport):
+    """An XML that does not exist until the first write."""
+
+    name = "rekordbox-xml-new"
+    exact = False  # a track that we added stays, without a zone
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        return self.open(), self.music()
+
+    def document(self) -> ET.Element:
+        if self.file.exists():
+            return super().document()
+        return ET.fromstring(
+            '<DJ_PLAYLISTS Version="1.0.0"><PRODUCT Name="MoodZone"/><COLLECTION Entries="0"/>'
+            '<PLAYLISTS><NODE Type="0" Name="ROOT" Count="0"/></PLAYLISTS></DJ_PLAYLISTS>'
+        )
+
+    def element(self, root: ET.Element, track: Path) -> ET.Element:
+        collection = root.find("COLLECTION")
+        assert collection is not None
+        if not len(collection):
+            location = f"file://localhost{quote(str(track))}"
+            ET.SubElement(collection, "TRACK", TrackID="1", Location=location)
+        return super().element(root, track)
+
+    def of_another_version(self) -> Collection | None:
+        return None
+
+
+CASES: tuple[type[Case], ...] = (
+    Tags,
+    RekordboxExport,
+    RekordboxNewFile,
+    Serato,
+    Playlists,
+    RelativePlaylists,
+)
+
+
+def make_tones(folder: Path) -> Path:
+    """One short tone a format, with an artist and a title."""
+    for suffix in (".mp3", ".flac", ".m4a", ".aiff"):
+        how = {"options": {"write_id3v2": "1"}} if suffix == ".aiff" else {}
+        write_tone(
+            folder / f"tone{suffix}",
+            seconds=0.2,
+            rate=22050,
+            metadata={"title": "Ton", "artist": "Ärzte"},
+            **how,
+        )  # type: ignore[arg-type]
+    return folder
