@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from exporters.filesystem import explain, sync_file, sync_folder
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 KEPT: Final = 10
 """How many backups of one target stay; older ones go when a new one is made."""
@@ -26,7 +26,7 @@ def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
     """Copy the files that exist into a new folder under ``backups``, named by ``label`` and the time.
 
     ``label``: target and number of the run, as in ``serato 000012``; the number orders backups, so that a wrong
-    clock deletes nothing new. Returns the folder, or None where there is nothing to copy. Raises StoreError where
+    clock deletes nothing new. Returns the folder, or None where there is nothing to copy. Raises CollectionError where
     the copy cannot be made: then nothing may be written.
     """
     existing = [file for file in files if file.exists()]
@@ -42,7 +42,7 @@ def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
         sync_folder(folder)
         _rotate(backups, label.split(" ", maxsplit=1)[0])
     except OSError as error:
-        raise StoreError(
+        raise CollectionError(
             f"No backup could be made in {backups} ({explain(error)}), and without it nothing is written."
         ) from error
     return folder

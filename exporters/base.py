@@ -14,36 +14,24 @@ found. So a correction made in between wins.
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from exporters.backup import back_up
 from exporters.journal import Changed, Run
-from exporters.tags import mapping
-from moodzone_agent.errors import StoreError, UsageError
-from moodzone_agent.types import ZONES, Mark, MarkState, Zone
+from moodzone_agent.types import Mark, Zone
 
 if TYPE_CHECKING:
     from exporters.census import Census
     from exporters.programs import Program
 
 Settings = TypeVar("Settings")
-
-UNSURE: Final = "UNSURE"
-"""The list of tracks whose zone the model is unsure of."""
-LISTS: Final = (*(str(zone) for zone in ZONES), UNSURE)
-"""The lists inside a collection's MoodZone folder, in their order."""
-FOLDER: Final = "MoodZone"
-"""The folder, parent crate or prefix that our lists stand under."""
-
-_JOINT: Final = " + "
 
 
 class Field(StrEnum):
@@ -185,7 +173,7 @@ class Target(Generic[Settings]):
 
 
 class Collection(ABC):
-    """One collection. Its methods raise StoreError where it cannot be read or written safely."""
+    """One collection. Its methods raise CollectionError where it cannot be read or written safely."""
 
     target: ClassVar[str]
     """Name of the kind, as the command line knows it."""
@@ -205,7 +193,7 @@ class Collection(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """The version of the format. Raises StoreError for one that is unknown."""
+        """The version of the format. Raises CollectionError for one that is unknown."""
 
     def holds(self, track: Path) -> bool:
         """Whether the track can be in this collection at all; those on other drives cannot."""
@@ -230,7 +218,7 @@ class Collection(ABC):
     def write(self, changes: Sequence[Change], run: Run, backups: Path) -> Iterator[Change]:
         """Carry out those changes that are to be written; yields every change with what came of it.
 
-        A copy of the collection's own files is put into the folder ``backups`` first. Raises StoreError where
+        A copy of the collection's own files is put into the folder ``backups`` first. Raises CollectionError where
         the program runs, and JournalError where the way back cannot be kept.
         """
         todo = [change for change in changes if change.status is WriteStatus.WRITTEN]
@@ -263,117 +251,13 @@ class Collection(ABC):
         """Do it: replace each value that is the expected one, by ``exporters.atomic``; hand back all others."""
 
 
-def plan_value(want: Want, field_: Field, found: str, wanted: str) -> Change:
-    """The change of a place that holds one value, such as a colour: nothing and ours give way."""
-    change = Change(want, field_, found, wanted, ours=wanted)
-    if found == wanted:
-        return replace(change, status=WriteStatus.UNCHANGED, ours="")
-    if found and found not in want.ours.get(field_, ()):
-        return change.kept(found)
-    return change
+def comparable(path: PurePath) -> str:
+    """A text that is equal for two paths that name one file.
 
-
-def expect_three(colours: Mapping[Zone, str], table: str) -> None:
-    """Raises UsageError where zones share a colour; ``table`` of the settings is where the cure is."""
-    if len(set(colours.values())) < len(ZONES):
-        raise UsageError(f"[{table}] in the settings needs three colours for yellow, green and purple")
-
-
-def plan_colour(want: Want, found: str, colours: Mapping[Zone, str]) -> Change:
-    """The change of a track's colour. Where the zone has no colour, one of ours gives way to none."""
-    wanted = colours.get(want.mark.zone, "") if want.mark else ""
-    change = plan_value(want, Field.COLOUR, found, wanted)
-    if want.mark and not wanted and change.status is not WriteStatus.WRITTEN:
-        return change.skipped(f"no colour is left for {want.mark.zone}; choose one in the settings")
-    return change
-
-
-def colour_marks(colour: str, colours: Mapping[Zone, str]) -> tuple[Mark, ...]:
-    """The zones that a colour stands for."""
-    return tuple(Mark(zone) for zone in ZONES if colour and colours.get(zone) == colour)
-
-
-def plan_text(want: Want, text: str) -> Change:
-    """The change of a text of the user's that shows a token; a token that isn't ours is never touched."""
-    ours = _token_of_ours(want, text)
-    users = [token for token, is_ours in mapping.find_tokens(text, ours) if not is_ours]
-    if want.mark is None:
-        change = Change(want, Field.TEXT, text, mapping.without_token(text, ours))
-    elif other := next((token for token in users if token.zone is not want.mark.zone), None):
-        return Change(want, Field.TEXT, text, text).kept(text, f"somebody wrote {other.token} there")
-    elif users:
-        change = Change(want, Field.TEXT, text, text)
-    else:
-        change = Change(
-            want, Field.TEXT, text, mapping.with_token(text, want.mark, ours), ours=want.mark.token
-        )
-    if change.before == change.after:
-        return replace(change, status=WriteStatus.UNCHANGED, ours="")
-    return change
-
-
-def _token_of_ours(want: Want, text: str) -> Mark | None:
-    marks = (Mark.from_token(token) for token in sorted(want.ours.get(Field.TEXT, ())))
-    return next((mark for mark in marks if mark and mapping.has_token(text, mark)), None)
-
-
-def text_marks(text: str) -> tuple[Mark, ...]:
-    """The zones that the tokens of a text stand for."""
-    return tuple(mark for mark, _ in mapping.find_tokens(text, None))
-
-
-def list_of(mark: Mark | None) -> str:
-    """The list that a track with this mark belongs to; empty for none."""
-    if mark is None:
-        return ""
-    return UNSURE if mark.state is MarkState.UNSURE else str(mark.zone)
-
-
-def joined_lists(names: Iterable[str]) -> str:
-    """The value of a list place: the names of ours among ``names``, in our order."""
-    found = set(names)
-    return _JOINT.join(name for name in LISTS if name in found)
-
-
-def split_lists(value: str) -> list[str]:
-    """The lists that the value of a list place names."""
-    return value.split(_JOINT) if value else []
-
-
-def membership(tracks: Mapping[str, Iterable[Path]]) -> dict[str, str]:
-    """The value of every track's list place, by its comparable path; given the tracks of each of our lists."""
-    names: dict[str, list[str]] = {}
-    for name, paths in tracks.items():
-        for key in {comparable(path) for path in paths}:
-            names.setdefault(key, []).append(name)
-    return {key: joined_lists(found) for key, found in names.items()}
-
-
-def moves(name: str, changes: Iterable[Change]) -> tuple[list[Want], list[Want]]:
-    """The tracks that changes take out of the list of this name, and those they put into it."""
-    taken, added = [], []
-    for change in changes:
-        was_in, is_in = (name in split_lists(value) for value in (change.before, change.after))
-        if was_in and not is_in:
-            taken.append(change.want)
-        if is_in and not was_in:
-            added.append(change.want)
-    return taken, added
-
-
-def list_marks(value: str) -> tuple[Mark, ...]:
-    """The zones that membership stands for; the list of unsure tracks stands for none."""
-    return tuple(Mark(Zone(name)) for name in split_lists(value) if name != UNSURE)
-
-
-def comparable(path: Path | str) -> str:
-    """A path for comparing: file systems and programs differ in how they compose accents, and in case."""
-    return unicodedata.normalize("NFC", os.path.normcase(os.path.normpath(path)))
-
-
-def inside(folder: Path, name: str) -> Path:
-    """The path of our file ``name`` in a folder. Raises StoreError where it would lead out of the folder."""
-    path = folder / name
-    if path.name != name or Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
-        raise StoreError(f"{path} leads out of its folder: remove that link, and run again.")
-    return path
+    Programs compose letters with marks (NFC) where macOS may not. Case counts except on a drive of Windows; there
+    letters are compared as its file systems do, one by one: ``ß`` is no ``SS``.
+    """
+    text = unicodedata.normalize("NFC", path.as_posix())
+    if isinstance(path, PureWindowsPath) and path.drive[1:] == ":":
+        return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)
+    return text

@@ -15,8 +15,6 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from exporters.atomic import file_errors, replace_content
 from exporters.base import (
-    FOLDER,
-    LISTS,
     Change,
     Collection,
     Field,
@@ -27,17 +25,13 @@ from exporters.base import (
     Want,
     WriteStatus,
     comparable,
-    inside,
-    list_marks,
-    list_of,
-    membership,
-    moves,
-    plan_value,
 )
 from exporters.census import Census, take_census
 from exporters.filesystem import explain
+from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
+from exporters.planning import plan_value
 from exporters.undo import COLLECTION
-from moodzone_agent.errors import FileError, StoreError
+from moodzone_agent.errors import CollectionError, FileError
 
 if TYPE_CHECKING:
     from exporters.journal import Run
@@ -174,7 +168,7 @@ class M3u8Collection(Collection):
             for name in LISTS:
                 self._rewrite(name, done, run)
         except FileError as error:
-            raise StoreError(f"{self.path} could not be written: {error}.") from error
+            raise CollectionError(f"{self.path} could not be written: {error}.") from error
         yield from done
 
     def _rewrite(self, name: str, changes: list[Change], run: Run) -> None:
@@ -248,12 +242,12 @@ def _read(path: Path) -> bytes | None:
     """The playlist's bytes; None where there is none."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise StoreError(f"{path} is too large for a playlist.")
+            raise CollectionError(f"{path} is too large for a playlist.")
         return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {explain(error)}.") from error
+        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def _encodable(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,11 @@ class Program:
         return any(name.lower().removesuffix(".exe") in self.processes for name in running)
 
     def expect_closed(self) -> None:
-        """Raises StoreError where the program runs."""
+        """Raises CollectionError where the program runs."""
         if self.is_running():
-            raise StoreError(f"{self.name} is running and would write over it: close it and run this again.")
+            raise CollectionError(
+                f"{self.name} is running and would write over it: close it and run this again."
+            )
 
 
 def running_processes() -> list[str]:

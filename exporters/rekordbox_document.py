@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
-from exporters.base import Change, Field, Want
+from exporters.base import Change, Field, Want, comparable
 from exporters.rekordbox_lists import ListFolder, Track
-from exporters.rekordbox_location import comparable, from_location, to_location
+from exporters.rekordbox_location import from_location, to_location
 from exporters.xml_splice import Element, new_element, parse, without_forbidden
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 VERSION: Final = "1.0.0"
 MADE_BY_US: Final = "MoodZone"
@@ -43,7 +43,7 @@ _KINDS: Final = {".aif": "AIFF", ".aifc": "AIFF"}
 
 
 class RekordboxDocument:
-    """A document that was read, and its edits. Raises StoreError for one that is damaged or no such document."""
+    """A document that was read, and its edits. Raises CollectionError for one that is damaged or no such document."""
 
     def __init__(self, data: bytes) -> None:
         self._xml = parse(data)
@@ -102,14 +102,14 @@ class RekordboxDocument:
         self._count()
 
     def to_bytes(self) -> bytes:
-        """The document with its edits. Raises StoreError where the result couldn't be proven."""
+        """The document with its edits. Raises CollectionError where the result couldn't be proven."""
         return self._xml.to_bytes()
 
     def _read_tracks(self) -> None:
         for element in self._elements():
             track_id = element.attributes.get("TrackID", "")
             if not track_id or track_id in self._ids:
-                raise StoreError(
+                raise CollectionError(
                     f"It has a track without TrackID, or with that of another ({track_id!r}). Export it anew."
                 )
             location = element.attributes.get("Location", "")
@@ -171,12 +171,12 @@ class RekordboxDocument:
 
 def _expect_known(root: Element) -> None:
     if root.tag != "DJ_PLAYLISTS":
-        raise StoreError(
+        raise CollectionError(
             f"It is no XML of rekordbox, but of {root.tag}. Name the file that rekordbox exported."
         )
     version = root.attributes.get("Version", "")
     if version != VERSION:
-        raise StoreError(
+        raise CollectionError(
             f"It is in version {version or '(none)'} of rekordbox's XML, and only {VERSION} is known. "
             "Look for a newer MoodZone."
         )

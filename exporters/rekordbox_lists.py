@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from exporters.base import FOLDER, LISTS, joined_lists, split_lists
+from exporters.lists import FOLDER, LISTS, joined_lists, split_lists
 from exporters.xml_splice import Document, Element, NewElement, new_element
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 _IS_FOLDER: Final = "0"
 _IS_PLAYLIST: Final = "1"
@@ -48,7 +48,7 @@ class _Edit:
 
 
 class ListFolder:
-    """The folder, its lists and their members. Raises StoreError where something else has one of their names.
+    """The folder, its lists and their members. Raises CollectionError where something else has one of their names.
 
     Members that aren't known here, such as tracks of streaming services, stay where they are.
     """
@@ -59,7 +59,7 @@ class ListFolder:
         self._playlists = xml.root.child("PLAYLISTS")
         self._top = None if self._playlists is None else self._playlists.child("NODE")
         if self._top is not None and self._top.attributes.get("Type") != _IS_FOLDER:
-            raise StoreError("Its outermost list is no folder. Export it anew.")
+            raise CollectionError("Its outermost list is no folder. Export it anew.")
         self._folder = None if self._top is None else _only_node(self._top, FOLDER, _IS_FOLDER)
         self._lists: dict[str, Element] = {}
         for name in LISTS:
@@ -190,22 +190,22 @@ def _nodes(folder: Element) -> list[Element]:
 
 
 def _only_node(folder: Element, name: str, type_: str) -> Element | None:
-    """The node of this name. Raises StoreError where there are several, or it is of another type."""
+    """The node of this name. Raises CollectionError where there are several, or it is of another type."""
     found = [node for node in _nodes(folder) if node.attributes.get("Name") == name]
     if len(found) > 1:
-        raise StoreError(
+        raise CollectionError(
             f"It has {len(found)} lists or folders called {name} beside one another. Rename all but one."
         )
     if found and found[0].attributes.get("Type") != type_:
         what = "folder" if type_ == _IS_FOLDER else "playlist"
-        raise StoreError(f"Its {name} is no {what}. Rename it, and run again.")
+        raise CollectionError(f"Its {name} is no {what}. Rename it, and run again.")
     return found[0] if found else None
 
 
 def _expect_known_keys(node: Element, name: str) -> None:
     kind = node.attributes.get("KeyType", "")
     if kind not in {_BY_ID, _BY_LOCATION}:
-        raise StoreError(f"Its playlist {name} has the unknown KeyType {kind!r}. Export it anew.")
+        raise CollectionError(f"Its playlist {name} has the unknown KeyType {kind!r}. Export it anew.")
 
 
 def _new_list(name: str, tracks: list[Track]) -> NewElement:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 _HOST: Final = "localhost"
 _PREFIX: Final = f"file://{_HOST}"
@@ -28,7 +27,7 @@ def to_location(path: PurePath) -> str:
     """The text for an absolute path; bytes of a POSIX path that are not UTF-8 are escaped one by one.
 
     Letters with marks stay composed or decomposed as they are. Raises ValueError for a relative path, and
-    StoreError for a Windows path with half a surrogate pair.
+    CollectionError for a Windows path with half a surrogate pair.
     """
     if not path.is_absolute():
         raise ValueError(f"not an absolute path: {path}")
@@ -68,23 +67,11 @@ def from_location(text: str) -> PurePath | None:
     return share if share.is_absolute() else None  # a server alone is no place for files
 
 
-def comparable(path: PurePath) -> str:
-    """A text that is equal for two paths that name one track.
-
-    rekordbox composes letters with marks (NFC) where macOS may not. Case counts except on a drive of Windows;
-    there letters are compared as its file systems do, one by one: ``ß`` is no ``SS``.
-    """
-    text = unicodedata.normalize("NFC", path.as_posix())
-    if isinstance(path, PureWindowsPath) and _DRIVE.fullmatch(path.drive):
-        return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)
-    return text
-
-
 def _escaped(text: str) -> str:
     try:
         data = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise StoreError(
+        raise CollectionError(
             f"rekordbox's XML cannot hold the name {text!r}. Rename it and run again."
         ) from error
     return "".join(map(_SPELLING.__getitem__, data))

@@ -17,34 +17,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from exporters.atomic import replace_content
-from exporters.base import (
-    FOLDER,
-    Change,
-    Collection,
-    Field,
-    Machine,
-    Place,
-    Sighting,
-    Target,
-    Want,
-    colour_marks,
-    expect_three,
-    list_marks,
-    list_of,
-    plan_colour,
-    plan_text,
-    plan_value,
-    text_marks,
-)
+from exporters.base import Change, Collection, Field, Machine, Place, Sighting, Target, Want
 from exporters.census import Census, take_census
 from exporters.filesystem import explain
+from exporters.lists import FOLDER, list_marks, list_of
+from exporters.planning import colour_marks, expect_three, plan_colour, plan_text, plan_value, text_marks
 from exporters.rekordbox_document import NEW, VERSION, RekordboxDocument
 from exporters.rekordbox_lists import Track
 from exporters.rekordbox_location import to_location
 from exporters.tags.edit import read_state
 from exporters.undo import COLLECTION
 from exporters.xml_splice import outermost_tag, without_forbidden
-from moodzone_agent.errors import FileError, StoreError, TagError
+from moodzone_agent.errors import CollectionError, FileError, TagError
 from moodzone_agent.types import Mark, Zone
 
 if TYPE_CHECKING:
@@ -183,7 +167,7 @@ class RekordboxXml(Collection):
         try:
             replace_content(self.path, old, new, run, note={COLLECTION: self.name}, changes=changed)
         except FileError as error:
-            raise StoreError(f"{self.path} could not be written: {error}.") from error
+            raise CollectionError(f"{self.path} could not be written: {error}.") from error
 
     def _load(self) -> tuple[bytes | None, RekordboxDocument]:
         """The file's bytes, if there is one, and the document that it holds or will hold."""
@@ -192,12 +176,12 @@ class RekordboxXml(Collection):
         except FileNotFoundError:
             data = None
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {explain(error)}.") from error
+            raise CollectionError(f"{self.path} cannot be read: {explain(error)}.") from error
         if self._loaded is None or self._loaded[0] != data:
             try:
                 self._loaded = data, RekordboxDocument(NEW if data is None else data)
-            except StoreError as error:
-                raise StoreError(f"{self.path}: {error}") from error
+            except CollectionError as error:
+                raise CollectionError(f"{self.path}: {error}") from error
         return self._loaded
 
     def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
@@ -222,7 +206,7 @@ def _objection(document: RekordboxDocument, track: Track | None, want: Want) -> 
         return _NOT_HELD
     try:
         to_location(want.path)
-    except StoreError as error:
+    except CollectionError as error:
         return str(error)
     return ""
 
@@ -256,7 +240,7 @@ def _is_export(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             return outermost_tag(file.read(_HEAD)) == "DJ_PLAYLISTS"
-    except (OSError, StoreError):
+    except (OSError, CollectionError):
         return False
 
 

@@ -14,7 +14,7 @@ from exporters.atomic import create_file, delete_file, edit_file, file_errors
 from exporters.filesystem import ABSENT, hash_file
 from exporters.journal import Changed, Entry, Journal, Run
 from exporters.patch import PatchError
-from moodzone_agent.errors import FileError, StoreError, UsageError
+from moodzone_agent.errors import CollectionError, FileError, UsageError
 
 KIND: Final = "undo"
 """The kind of a run that takes others back; it is itself undone only by its number."""
@@ -54,7 +54,7 @@ PutBack = Callable[[str, list[Changed], Run], None]
 
 
 def _put_back_nothing(collection: str, _changed: list[Changed], _run: Run) -> None:
-    raise StoreError(f"Nobody here knows the collection {collection}.")
+    raise CollectionError(f"Nobody here knows the collection {collection}.")
 
 
 def undo(
@@ -170,7 +170,7 @@ class _Undo:
                         self._restore(entry, entry.path)
                 return [UndoResult(entry.path, Outcome.RESTORED) for entry in group]
             self.put_back(name, self.journal.changes(self.run_id, group), self.run)
-        except (FileError, StoreError, PatchError) as error:
+        except (FileError, CollectionError, PatchError) as error:
             return [UndoResult(entry.path, Outcome.FAILED, str(error)) for entry in group]
         return [UndoResult(entry.path, Outcome.TAKEN_OUT, "it was changed since") for entry in group]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.parsers import expat
 
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ class _Line(NamedTuple):
 def new_element(
     tag: str, attributes: Mapping[str, str] | None = None, children: Sequence[NewElement] = ()
 ) -> NewElement:
-    """An element with attributes in the order given. Raises StoreError where XML cannot hold a value."""
+    """An element with attributes in the order given. Raises CollectionError where XML cannot hold a value."""
     attributes = dict(attributes or {})
     inside = "".join(f" {name}={_quoted(value)}" for name, value in attributes.items())
     opens = (tag, attributes)
@@ -96,7 +96,7 @@ def new_element(
 
 
 def parse(data: bytes) -> Document:
-    """Read a document. Raises StoreError, with the line, where it is damaged or more than we read safely."""
+    """Read a document. Raises CollectionError, with the line, where it is damaged or more than we read safely."""
     parser = _safe_parser()
     stack: list[Element] = []
     roots: list[Element] = []
@@ -123,7 +123,7 @@ def parse(data: bytes) -> Document:
 
 
 def outermost_tag(head: bytes) -> str | None:
-    """The tag of the outermost element of a document whose first bytes these are. Raises StoreError as ``parse``."""
+    """The tag of the outermost element, given the first bytes. Raises CollectionError as ``parse``."""
     parser = _safe_parser()
     tags: list[str] = []
     parser.StartElementHandler = lambda tag, _: tags.append(tag)
@@ -162,7 +162,7 @@ class Document:
 
         A new attribute goes behind the one named by ``after``, or behind all where that is not there. A value
         that is there already keeps its spelling, and so do the start and the end that an old and a new value
-        share. Raises StoreError where XML cannot hold the value.
+        share. Raises CollectionError where XML cannot hold the value.
         """
         _expect_characters(value)
         self._values.setdefault(element, {})[name] = _Value(value, after)
@@ -198,7 +198,7 @@ class Document:
         """The document with all edits, which was parsed again and holds what it should.
 
         Without edits, these are the bytes that were parsed. Raises ValueError where there are edits inside a
-        removed element, and StoreError where the result could not be proven.
+        removed element, and CollectionError where the result could not be proven.
         """
         self._expect_no_edits_of_removed()
         pieces: list[bytes] = []
@@ -304,7 +304,7 @@ class Document:
                     ancestor = ancestor.parent
 
     def _prove(self, result: bytes) -> None:
-        """Raise StoreError unless the result holds the elements and attributes that the edits ask for."""
+        """Raise CollectionError unless the result holds the elements and attributes that the edits ask for."""
         parser = _safe_parser()
         expected = self._expected()
         depth = 0
@@ -324,7 +324,9 @@ class Document:
         parser.EndElementHandler = end
         _feed(parser, result)
         if not is_equal or next(expected, None) is not None:
-            raise StoreError("The edited XML does not hold what it should; nothing was written. Report this.")
+            raise CollectionError(
+                "The edited XML does not hold what it should; nothing was written. Report this."
+            )
 
     def _expected(self) -> Iterator[tuple[int, str, Mapping[str, str]]]:
         """Depth, tag and attributes of each element that the result must have, in order."""
@@ -428,11 +430,11 @@ def _safe_parser() -> expat.XMLParserType:
 
     def declaration(_version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.upper() != "UTF-8":
-            raise StoreError(_wrong_encoding(encoding))
+            raise CollectionError(_wrong_encoding(encoding))
 
     def document_type(*_: object) -> None:
         # Nothing else can declare an entity, inside the document or in another file.
-        raise StoreError(
+        raise CollectionError(
             f"The XML has a document type (DOCTYPE, line {parser.CurrentLineNumber}), which no DJ program "
             "writes and which is not safe to read. Export it anew."
         )
@@ -444,20 +446,20 @@ def _safe_parser() -> expat.XMLParserType:
 
 def _feed(parser: expat.XMLParserType, data: bytes, *, is_whole: bool = True) -> None:
     if data[:2] in {b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"}:
-        raise StoreError(_wrong_encoding("UTF-16"))
+        raise CollectionError(_wrong_encoding("UTF-16"))
     try:
         with _without_garbage_collection():
             parser.Parse(data, is_whole)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
-        raise StoreError(
+        raise CollectionError(
             f"The XML is damaged or cut off (line {error.lineno}: {reason}). Export it anew."
         ) from error
 
 
 def _expect_shallow(parser: expat.XMLParserType, depth: int) -> None:
     if depth > MOST_DEPTH:
-        raise StoreError(
+        raise CollectionError(
             f"The XML has more than {MOST_DEPTH} elements inside one another (line "
             f"{parser.CurrentLineNumber}). Export it anew."
         )
@@ -470,7 +472,7 @@ def _wrong_encoding(name: str) -> str:
 def _expect_characters(text: str) -> None:
     match = _NOT_XML.search(text)
     if match:
-        raise StoreError(
+        raise CollectionError(
             f"XML cannot hold the character {match[0]!r} of {text!r}. Rename that and run again."
         )
 

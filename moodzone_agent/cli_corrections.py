@@ -18,7 +18,7 @@ from moodzone_agent.cli_shared import (
     print_json,
     setting,
 )
-from moodzone_agent.errors import FileError, StoreError
+from moodzone_agent.errors import CollectionError, FileError
 from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def sync(
                         findings += found
                         if not dry_run:
                             inbox.note(collection, found)
-                except (StoreError, FileError) as error:
+                except (CollectionError, FileError) as error:
                     failed = True
                     sys.stderr.write(f"moodzone: {name}: {error}\n")
         if not dry_run:

@@ -50,7 +50,7 @@ def find_corrections(
 ) -> Iterator[Finding]:
     """Look at every place of a collection, or those of some tracks; what is seen goes into the library's history.
 
-    Nothing becomes a label here. Raises StoreError where the collection cannot be read.
+    Nothing becomes a label here. Raises CollectionError where the collection cannot be read.
     """
     if collection.by_file:
         yield from _in_tags(collection, library, among)

@@ -13,7 +13,7 @@ from exporters.tags.collection import TagCollection
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
-from moodzone_agent.errors import FileError, MoodZoneError, StoreError
+from moodzone_agent.errors import CollectionError, FileError, MoodZoneError
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
 from moodzone_agent.types import Cuts
@@ -131,7 +131,7 @@ def _running() -> Finding:
 def _collection(collection: Collection) -> Finding:
     try:
         version = collection.version()
-    except (StoreError, FileError) as error:
+    except (CollectionError, FileError) as error:
         return Finding(collection.target, ok=False, detail=str(error))
     return Finding(collection.target, ok=True, detail=f"{collection.path} ({version})")
 

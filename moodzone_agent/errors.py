@@ -10,7 +10,7 @@ MoodZoneError
     ├── BundleError        the model bundle does not fit this program, or is damaged
     ├── LibraryError       the library cannot be opened or is damaged
     ├── JournalError       the undo journal cannot be kept, so nothing may be written
-    ├── StoreError         a DJ program's collection, crates or playlists cannot be read or written safely
+    ├── CollectionError    a DJ program's collection, crates or playlists cannot be read or written safely
     └── DataSetError       training data is missing or malformed
 """
 
@@ -57,7 +57,7 @@ class JournalError(RunError):
     """The undo journal cannot be kept, so nothing may be written."""
 
 
-class StoreError(RunError):
+class CollectionError(RunError):
     """A DJ program's collection, crates or playlists cannot be read or written safely; they were left as they were."""
 
 

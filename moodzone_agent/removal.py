@@ -18,7 +18,7 @@ from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.errors import FileError, LibraryError, StoreError, UsageError
+from moodzone_agent.errors import CollectionError, FileError, LibraryError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
@@ -130,7 +130,7 @@ def _take_out_of_collections(
                     found = list(write_zones(wants, collection, library, run, backups))
             else:
                 continue
-        except (StoreError, FileError) as error:
+        except (CollectionError, FileError) as error:
             results[path] = WriteResult(path, WriteStatus.FAILED, str(error), target=target)
             continue
         if any(result.status is WriteStatus.WRITTEN for result in found):

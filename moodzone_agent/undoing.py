@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from exporters.base import Field, Place, text_marks
+from exporters.base import Field, Place
 from exporters.filesystem import hash_file, is_gone
 from exporters.journal import Changed, Entry, Journal, Run
+from exporters.planning import text_marks
 from exporters.tags.edit import TagField, apply_mark, read_state
 from exporters.undo import COLLECTION, KIND, Outcome, UndoResult, newest_to_undo, undo
 from moodzone_agent.config import Settings

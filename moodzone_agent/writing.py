@@ -109,8 +109,8 @@ def write_zones(
 ) -> Iterator[WriteResult]:
     """Write marks into a collection, and note in the library what came to stand where.
 
-    In files that are not any more what was scanned, nothing is written. Raises StoreError where the collection can't
-    be written, and JournalError if the way back can't be kept; the run can't go on.
+    In files that are not any more what was scanned, nothing is written. Raises CollectionError where the collection
+    can't be written, and JournalError if the way back can't be kept; the run can't go on.
     """
     for batch in [[want] for want in wants] if collection.by_file else [list(wants)]:
         changes = list(_planned(batch, collection, library))

@@ -13,30 +13,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from exporters.atomic import edit_file, file_errors, replace_content
-from exporters.base import (
-    FOLDER,
-    LISTS,
-    Change,
-    Collection,
-    Field,
-    Machine,
-    Place,
-    Sighting,
-    Target,
-    Want,
-    colour_marks,
-    comparable,
-    expect_three,
-    inside,
-    list_marks,
-    list_of,
-    membership,
-    moves,
-    plan_colour,
-    plan_value,
-)
+from exporters.base import Change, Collection, Field, Machine, Place, Sighting, Target, Want, comparable
 from exporters.census import Census, take_census
 from exporters.filesystem import explain
+from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
+from exporters.planning import colour_marks, expect_three, plan_colour, plan_value
 from exporters.programs import SERATO
 from exporters.serato import crate, database
 from exporters.serato.colour import read_colour, write_colour
@@ -44,7 +25,7 @@ from exporters.serato.crate import Crate
 from exporters.serato.crate_order import CrateOrder
 from exporters.serato.palette import SeratoColour, shown_colour
 from exporters.undo import COLLECTION
-from moodzone_agent.errors import FileChangedError, FileError, StoreError, TagError
+from moodzone_agent.errors import CollectionError, FileChangedError, FileError, TagError
 from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
@@ -166,7 +147,7 @@ class SeratoCollection(Collection):
             try:
                 self._write_crates(moved, run)
             except FileError as error:
-                raise StoreError(f"The crates in {self.path} could not be written: {error}.") from error
+                raise CollectionError(f"The crates in {self.path} could not be written: {error}.") from error
             yield from moved
 
     def _write_colour(self, change: Change, run: Run) -> Change:
@@ -288,7 +269,7 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {explain(error)}.") from error
+        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def _find(machine: Machine, settings: SeratoSettings) -> list[Collection]:

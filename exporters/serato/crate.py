@@ -28,7 +28,7 @@ class Crate:
 
     @classmethod
     def parse(cls, data: bytes) -> Crate:
-        """Take a crate file apart. Raises StoreError if it is damaged or of another version."""
+        """Take a crate file apart. Raises CollectionError if it is damaged or of another version."""
         values = tlv.parse(data)
         tlv.expect_version(values, VERSION)
         for value in values:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 _CODEC: Final = "utf-16-be"
 _BEGIN, _CRATE, _END = "[begin record]", "[crate]", "[end record]"
@@ -27,7 +27,7 @@ class CrateOrder:
 
     @classmethod
     def parse(cls, data: bytes) -> CrateOrder:
-        """Take the file apart. Raises StoreError if it is damaged."""
+        """Take the file apart. Raises CollectionError if it is damaged."""
         try:
             text = data.decode(_CODEC)
         except UnicodeDecodeError as error:
@@ -69,7 +69,7 @@ def _bare(line: str) -> str:
     return line.removeprefix(_MARK).rstrip("\r\n")
 
 
-def _malformed() -> StoreError:
-    return StoreError(
+def _malformed() -> CollectionError:
+    return CollectionError(
         "Serato's neworder.pref is damaged. Restore it from a backup, or have Serato write it anew."
     )

@@ -27,7 +27,7 @@ class DatabaseTrack:
 def read_tracks(data: bytes) -> Iterator[DatabaseTrack]:
     """The tracks of a database in its order; those without a path are left out.
 
-    Raises StoreError, at once if it is of another version, later where a track is damaged.
+    Raises CollectionError, at once if it is of another version, later where a track is damaged.
     """
     values = tlv.parse(data)
     tlv.expect_version(values, VERSION)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class Value:
     data: bytes
 
     def text(self) -> str:
-        """The data as text. Raises StoreError if it is none."""
+        """The data as text. Raises CollectionError if it is none."""
         try:
             if self.tag != "vrsn" and self.tag[0] not in "tp":
                 raise _malformed(f"{self.tag} is no text")
@@ -37,20 +37,20 @@ class Value:
             raise _malformed(f"the text of {self.tag} is no UTF-16") from error
 
     def number(self) -> int:
-        """The data as a number. Raises StoreError if it is none."""
+        """The data as a number. Raises CollectionError if it is none."""
         if len(self.data) != _NUMBERS.get(self.tag[0]):
             raise _malformed(f"{self.tag} is no number")
         return int.from_bytes(self.data, "big")
 
     def children(self) -> tuple[Value, ...]:
-        """The values within. Raises StoreError if there are none."""
+        """The values within. Raises CollectionError if there are none."""
         if self.tag[0] not in "or":
             raise _malformed(f"{self.tag} holds no further values")
         return parse(self.data)
 
 
 def parse(data: bytes) -> tuple[Value, ...]:
-    """The values that fill ``data``. Raises StoreError."""
+    """The values that fill ``data``. Raises CollectionError."""
     return tuple(_values(data))
 
 
@@ -82,12 +82,12 @@ def first(values: Iterable[Value], tag: str) -> Value | None:
 
 
 def expect_version(values: tuple[Value, ...], version: str) -> None:
-    """Raises StoreError unless the values begin with ``vrsn`` of this text."""
+    """Raises CollectionError unless the values begin with ``vrsn`` of this text."""
     if not values or values[0].tag != "vrsn":
-        raise StoreError("Not a file of Serato's: it has no version. Have Serato write it anew.")
+        raise CollectionError("Not a file of Serato's: it has no version. Have Serato write it anew.")
     found = values[0].text()
     if found != version:
-        raise StoreError(
+        raise CollectionError(
             f"Serato's file is of version {found!r}, and MoodZone knows only {version!r}. Nothing was written."
         )
 
@@ -103,7 +103,7 @@ def _values(data: bytes) -> Iterator[Value]:
         place = end
 
 
-def _malformed(what: str) -> StoreError:
-    return StoreError(
+def _malformed(what: str) -> CollectionError:
+    return CollectionError(
         f"Serato's file is damaged: {what}. Restore it from a backup, or have Serato write it anew."
     )

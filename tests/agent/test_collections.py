@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.base import Collection, Field, Place, Sighting, WriteStatus, text_marks
+from exporters.base import Collection, Field, Place, Sighting, WriteStatus
 from exporters.m3u8 import M3u8Collection
+from exporters.planning import text_marks
 from exporters.registry import TARGETS
 from exporters.tags.edit import read_state
 from exporters.undo import Outcome

@@ -14,7 +14,7 @@ from exporters.base import Change, Collection, Field, Place, Want, WriteStatus
 from exporters.journal import Changed, Journal, Run
 from exporters.tags.edit import apply_mark
 from exporters.undo import Outcome, UndoResult, undo
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark, MarkState, Zone
 from tests.contract.cases import CASES, Case, make_tones
 
@@ -210,7 +210,7 @@ def test_an_unknown_version_is_refused(case: Case, writer: Writer) -> None:
         lambda: list(collection.read()),
         lambda: writer.write(collection, [(tracks[0], MARKS[0])]),
     ):
-        with pytest.raises(StoreError):
+        with pytest.raises(CollectionError):
             use()
     assert case.bytes() == before
 
@@ -228,7 +228,7 @@ def test_a_file_cut_at_any_byte_is_refused_or_mended(case: Case, writer: Writer)
             try:
                 done = writer.write(case.open(), marked)
                 list(case.open().read())
-            except StoreError:
+            except CollectionError:
                 assert case.bytes() == cut
             else:
                 assert {change.status for change in done} <= {WRITTEN, UNCHANGED}
@@ -320,7 +320,7 @@ def test_a_program_that_runs_is_not_written_under(
     name = sorted(collection.program.processes)[0]
     monkeypatch.setattr("exporters.programs.running_processes", lambda: ["init", f"{name.title()}.exe"])
     before = case.bytes()
-    with pytest.raises(StoreError, match="is running"):
+    with pytest.raises(CollectionError, match="is running"):
         writer.write(collection, zip(tracks, MARKS, strict=True))
     assert case.bytes() == before
     assert list(case.open().read())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporters.base import Field, Want, WriteStatus
 from exporters.journal import Journal
 from exporters.m3u8 import M3u8Collection, Playlist
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark, Zone
 
 GREEN, PURPLE = Mark(Zone.GREEN), Mark(Zone.PURPLE)
@@ -87,7 +87,7 @@ def test_a_list_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     secret.write_text("mine\n")
     (folder / "MoodZone GREEN.m3u8").symlink_to(secret)
-    with pytest.raises(StoreError, match="leads out of its folder"):
+    with pytest.raises(CollectionError, match="leads out of its folder"):
         write(folder, Want(tmp_path / "a.mp3", GREEN))
     assert secret.read_text() == "mine\n"
 

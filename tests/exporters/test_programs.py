@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporters.programs import PROGRAMS, REKORDBOX, SERATO, running_processes
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="copies a POSIX program")
@@ -26,7 +26,7 @@ def test_a_real_process(tmp_path: Path, name: str, is_it: bool) -> None:
         assert name in running_processes()
         assert REKORDBOX.is_running() is is_it
         if is_it:
-            with pytest.raises(StoreError, match="rekordbox is running"):
+            with pytest.raises(CollectionError, match="rekordbox is running"):
                 REKORDBOX.expect_closed()
         process.stdin.close()
     assert not REKORDBOX.is_running()

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.rekordbox_location import comparable, from_location, to_location
+from exporters.base import comparable
+from exporters.rekordbox_location import from_location, to_location
 from exporters.xml_splice import parse
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 posix_names = st.binary(min_size=1, max_size=20).filter(lambda name: not {0, 47} & {*name})
 posix_paths = st.lists(posix_names, max_size=5).map(
@@ -101,7 +102,7 @@ def test_what_names_no_file(location: str) -> None:
 def test_what_cannot_be_spelled() -> None:
     with pytest.raises(ValueError, match="absolute"):
         to_location(PurePosixPath("a.mp3"))
-    with pytest.raises(StoreError, match="cannot hold"):
+    with pytest.raises(CollectionError, match="cannot hold"):
         to_location(PureWindowsPath("C:/\ud800.mp3"))
 
 

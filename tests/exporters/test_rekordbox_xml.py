@@ -19,7 +19,7 @@ from exporters.registry import TARGETS
 from exporters.rekordbox_location import from_location, to_location
 from exporters.rekordbox_xml import TARGET, RekordboxColour, RekordboxXml, RekordboxXmlSettings
 from moodzone_agent.config import load_settings
-from moodzone_agent.errors import StoreError, UsageError
+from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import ZONES, Mark, MarkState, Zone
 
 COLOURS = RekordboxXmlSettings().colours
@@ -402,7 +402,7 @@ def test_playlists_are_made_where_there_are_none(tmp_path: Path, playlists: str)
 def test_names_that_are_taken_are_refused(tmp_path: Path, nodes: str, reason: str) -> None:
     data = document([track(1)], nodes, count=1)
     xml = Xml(tmp_path, data)
-    with pytest.raises(StoreError, match=re.escape(reason)) as raised:
+    with pytest.raises(CollectionError, match=re.escape(reason)) as raised:
         xml.plan({ONE: GREEN})
     assert str(xml.path) in str(raised.value)
     assert xml.path.read_bytes() == data
@@ -425,7 +425,7 @@ def test_names_that_are_taken_are_refused(tmp_path: Path, nodes: str, reason: st
 def test_what_is_not_understood_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
     xml = Xml(tmp_path, data)
     for use in (xml.collection.version, xml.collection.census, lambda: xml.plan({ONE: GREEN})):
-        with pytest.raises(StoreError, match=re.escape(reason)):
+        with pytest.raises(CollectionError, match=re.escape(reason)):
             use()
     assert xml.path.read_bytes() == data
 
@@ -543,10 +543,10 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     changes = list(collection.preview([Want(ONE, GREEN)]))
     with (
         Journal(tmp_path / "journal").start("write") as run,
-        pytest.raises(StoreError, match="could not be written"),
+        pytest.raises(CollectionError, match="could not be written"),
     ):
         list(collection.write(changes, run, tmp_path / "backups"))
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(CollectionError, match="cannot be read"):
         RekordboxXml(tmp_path, COLOURS).version()
 
 

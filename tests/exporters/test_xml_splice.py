@@ -20,7 +20,7 @@ from exporters.xml_splice import (
     parse,
     without_forbidden,
 )
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 from tests.bench.libraries import rekordbox_collection
 
 COLLECTION = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -359,9 +359,9 @@ def test_edits_of_what_is_removed_are_a_mistake_of_the_program() -> None:
 @pytest.mark.parametrize("text", ["\0", "a\x1bb", "\ud800", "\ufffe"])
 def test_what_xml_cannot_hold_is_refused(text: str) -> None:
     document = parse(COLLECTION)
-    with pytest.raises(StoreError, match="cannot hold"):
+    with pytest.raises(CollectionError, match="cannot hold"):
         document.set_attribute(document.root, "Version", text)
-    with pytest.raises(StoreError, match="cannot hold"):
+    with pytest.raises(CollectionError, match="cannot hold"):
         new_element("TRACK", {"Name": text})
     assert document.to_bytes() == COLLECTION
 
@@ -369,7 +369,7 @@ def test_what_xml_cannot_hold_is_refused(text: str) -> None:
 def test_a_name_that_changes_the_structure_is_not_written() -> None:
     document = parse(COLLECTION)
     document.append_child(document.root, new_element('N a="1"'))
-    with pytest.raises(StoreError, match="does not hold"):
+    with pytest.raises(CollectionError, match="does not hold"):
         document.to_bytes()
 
 
@@ -387,20 +387,20 @@ LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     ],
 )
 def test_a_document_type_is_refused(head: str) -> None:
-    with pytest.raises(StoreError, match="DOCTYPE"):
+    with pytest.raises(CollectionError, match="DOCTYPE"):
         parse(f'<?xml version="1.0"?>\n{head}<A>&l9;</A>'.encode())
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16", "ISO-8859-1", "Shift_JIS", "US-ASCII"])
 def test_other_encodings_are_refused_by_name(encoding: str) -> None:
     data = f'<?xml version="1.0" encoding="{encoding}"?><A a="e"/>'.encode(encoding)
-    with pytest.raises(StoreError, match=encoding):
+    with pytest.raises(CollectionError, match=encoding):
         parse(data)
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
 def test_utf_16_is_told_without_a_byte_order_mark(codec: str) -> None:
-    with pytest.raises(StoreError, match="UTF-16"):
+    with pytest.raises(CollectionError, match="UTF-16"):
         parse("<A/>".encode(codec))
 
 
@@ -414,11 +414,11 @@ def test_utf_8_is_read_with_and_without_saying_so(head: bytes) -> None:
 def test_depth_is_bounded() -> None:
     assert parse(b"<A>" * MOST_DEPTH + b"</A>" * MOST_DEPTH).root.tag == "A"
     for depth in (MOST_DEPTH + 1, 200_000):
-        with pytest.raises(StoreError, match="inside one another"):
+        with pytest.raises(CollectionError, match="inside one another"):
             parse(b"<A>" * depth + b"</A>" * depth)
     document = parse(b"<A>" * MOST_DEPTH + b"</A>" * MOST_DEPTH)
     document.append_child(list(everything(document.root))[-1], new_element("A"))
-    with pytest.raises(StoreError, match="inside one another"):
+    with pytest.raises(CollectionError, match="inside one another"):
         document.to_bytes()
 
 
@@ -426,7 +426,7 @@ def test_depth_is_bounded() -> None:
 def test_a_document_cut_at_any_byte_raises_only_our_error(data: bytes) -> None:
     whole = len(data.rstrip())
     for length in range(whole):
-        with pytest.raises(StoreError, match=r"line \d+"):
+        with pytest.raises(CollectionError, match=r"line \d+"):
             parse(data[:length])
     for length in range(whole, len(data)):
         assert parse(data[:length]).to_bytes() == data[:length]
@@ -442,7 +442,7 @@ def test_damage_raises_only_our_error(data: bytes, damage: list[tuple[int, bytes
         data = data[:at] + new + data[at + len(new) or at + 1 :]
     try:
         document = parse(data)
-    except StoreError:
+    except CollectionError:
         return
     assert document.to_bytes() == data
     for element in everything(document.root):
@@ -508,7 +508,7 @@ def test_the_outermost_tag_is_told_by_the_first_bytes() -> None:
     assert outermost_tag(COLLECTION[:90]) == "DJ_PLAYLISTS"
     assert outermost_tag(b'<?xml version="1.0"?>\n<!-- <a> -->') is None
     for data in (b"not XML", b"<!DOCTYPE a><a/>", "<a/>".encode("utf-16")):
-        with pytest.raises(StoreError):
+        with pytest.raises(CollectionError):
             outermost_tag(data)
 
 

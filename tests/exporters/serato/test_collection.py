@@ -15,7 +15,7 @@ from exporters.serato.colour import read_colour, write_colour
 from exporters.serato.crate import Crate
 from exporters.serato.crate_order import CrateOrder
 from exporters.serato.palette import SeratoColour
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark, MarkState, Zone
 from tests.audio_files import write_tone
 
@@ -97,7 +97,7 @@ def test_a_damaged_order_is_refused_before_anything_is_written(drive: Path) -> N
     (drive / "_Serato_" / "neworder.pref").write_bytes(b"\0[\0b")
     track = drive / "Music" / "a.mp3"
     before = track.read_bytes()
-    with pytest.raises(StoreError, match=r"neworder\.pref is damaged"):
+    with pytest.raises(CollectionError, match=r"neworder\.pref is damaged"):
         write(drive, Want(track, PURPLE))
     assert track.read_bytes() == before
     assert crates(drive) == {}

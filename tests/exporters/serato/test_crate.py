@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporters.serato import tlv
 from exporters.serato.crate import VERSION, Crate, file_name, names_of
 from exporters.serato.tlv import Value
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 PATHS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), unique=True, max_size=6)
 
@@ -61,7 +61,7 @@ def test_a_genuine_crate_cut_at_any_byte_is_refused_or_a_shorter_one(genuine: li
         for end in range(len(data)):
             try:
                 crate = Crate.parse(data[:end])
-            except StoreError:
+            except CollectionError:
                 continue
             assert crate.dump() == data[:end]
             assert crate.tracks == tracks[: len(crate.tracks)]
@@ -70,7 +70,7 @@ def test_a_genuine_crate_cut_at_any_byte_is_refused_or_a_shorter_one(genuine: li
 @pytest.mark.shared
 def test_smart_crates_and_databases_are_no_crates(serato: Path) -> None:
     for name, version in (("TestSmartCrate.scrate", "Smart Crate"), ("database_v2_test.bin", "2.0/")):
-        with pytest.raises(StoreError, match=version):
+        with pytest.raises(CollectionError, match=version):
             Crate.parse((serato / "misc" / name).read_bytes())
 
 
@@ -111,18 +111,18 @@ def test_a_new_crate_has_a_genuine_ones_columns() -> None:
 
 @pytest.mark.parametrize("data", [b"", tlv.dump([Value("otrk", b"")])])
 def test_a_file_without_version_is_refused(data: bytes) -> None:
-    with pytest.raises(StoreError, match="no version"):
+    with pytest.raises(CollectionError, match="no version"):
         Crate.parse(data)
 
 
 def test_another_version_is_refused_with_its_text() -> None:
-    with pytest.raises(StoreError, match=r"9\.0/New Crate"):
+    with pytest.raises(CollectionError, match=r"9\.0/New Crate"):
         Crate.parse(tlv.dump([tlv.text("vrsn", "9.0/New Crate")]))
 
 
 def test_damage_within_a_track_is_refused() -> None:
     data = tlv.dump([tlv.text("vrsn", VERSION), Value("otrk", b"ptrk\0\0\0\3\0aa")])
-    with pytest.raises(StoreError, match="UTF-16"):
+    with pytest.raises(CollectionError, match="UTF-16"):
         Crate.parse(data)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.serato.crate_order import CrateOrder
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 TEXT = "[begin record]\n[crate]House\n[crate]House%%Deep\n[other]kept\n[end record]\n"
 every_writing = pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_new_order() -> None:
 
 @pytest.mark.parametrize("text", ["", "[begin record]\n", "[end record]\n[begin record]\n", TEXT + TEXT])
 def test_what_has_no_record_is_refused(text: str) -> None:
-    with pytest.raises(StoreError):
+    with pytest.raises(CollectionError):
         CrateOrder.parse(encoded(text))
 
 
@@ -49,6 +49,6 @@ def test_damage_is_refused_or_kept(place: int, damage: bytes) -> None:
     data = data[:place] + damage + data[place + 2 :]
     try:
         order = CrateOrder.parse(data)
-    except StoreError:
+    except CollectionError:
         return
     assert order.dump() == data

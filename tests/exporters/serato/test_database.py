@@ -9,7 +9,7 @@ import pytest
 from exporters.serato import tlv
 from exporters.serato.crate import Crate
 from exporters.serato.database import VERSION, DatabaseTrack, read_tracks
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 
 @pytest.mark.shared
@@ -41,5 +41,5 @@ def test_what_a_track_lacks() -> None:
 
 
 def test_another_version_is_refused_at_once() -> None:
-    with pytest.raises(StoreError, match=r"3\.0/Database"):
+    with pytest.raises(CollectionError, match=r"3\.0/Database"):
         read_tracks(tlv.dump([tlv.text("vrsn", "3.0/Database")]))

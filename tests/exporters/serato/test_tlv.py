@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporters.serato import tlv
 from exporters.serato.tlv import Value
-from moodzone_agent.errors import StoreError
+from moodzone_agent.errors import CollectionError
 
 TAGS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4, max_size=4)
 VALUES = st.lists(st.builds(Value, TAGS, st.binary(max_size=40)), max_size=8).map(tuple)
@@ -56,14 +56,14 @@ def test_round_trip(values: tuple[Value, ...]) -> None:
 def test_any_bytes_are_refused_or_given_again(data: bytes) -> None:
     try:
         values = tlv.parse(data)
-    except StoreError:
+    except CollectionError:
         return
     assert tlv.dump(values) == data
     for value in values:
         for read in (value.text, value.number, value.children):
             try:
                 read()
-            except StoreError:
+            except CollectionError:
                 continue
 
 
@@ -71,7 +71,7 @@ def test_a_file_cut_at_any_byte_is_refused() -> None:
     data = tlv.dump([tlv.text("vrsn", "1.0"), tlv.nested("otrk", tlv.text("ptrk", "a.mp3"))])
     ends = {0, len(tlv.dump([tlv.text("vrsn", "1.0")])), len(data)}
     for end in set(range(len(data))) - ends:
-        with pytest.raises(StoreError, match="damaged"):
+        with pytest.raises(CollectionError, match="damaged"):
             tlv.parse(data[:end])
 
 
@@ -80,11 +80,11 @@ def test_types_follow_the_tags_first_letter() -> None:
     assert tlv.number("ulbl", 0xFF9999) == Value("ulbl", b"\0\xff\x99\x99")
     assert tlv.number("sbav", 513) == Value("sbav", b"\2\1")
     assert tlv.number("bhrt", 1) == Value("bhrt", b"\1")
-    with pytest.raises(StoreError, match="UTF-16"):
+    with pytest.raises(CollectionError, match="UTF-16"):
         Value("tsng", b"\0").text()
-    with pytest.raises(StoreError, match="no text"):
+    with pytest.raises(CollectionError, match="no text"):
         Value("ulbl", b"\0\0").text()
-    with pytest.raises(StoreError, match="no number"):
+    with pytest.raises(CollectionError, match="no number"):
         Value("ulbl", b"\0\0").number()
-    with pytest.raises(StoreError, match="no further values"):
+    with pytest.raises(CollectionError, match="no further values"):
         Value("tsng", b"").children()
