@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +51,11 @@ class Places:
         folders = PlatformDirs("moodzone", appauthor=False)
         return replace(cls.under(folders.user_data_path), settings=folders.user_config_path / "settings.toml")
 
+    @property
+    def agent(self) -> Path:
+        """The folder of the background agent: its lock, its state, and what it is asked to do."""
+        return self.library.parent / "agent"
+
 
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
@@ -58,6 +63,45 @@ class JournalSettings:
 
     keep_days: int = 365
     max_megabytes: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What the background agent watches, and what it may do by itself.
+
+    - ``folders``: of music, watched with all that is in them; absolute, or from ``~``.
+    - ``write``: put zones into files by itself. Else it only rates, and ``moodzone write`` writes.
+    - ``targets``: where it writes them, as in ``moodzone write --to``.
+    - ``settle_seconds``: for which a file must rest before it is read; it may still be copied.
+    - ``sweep_minutes``: after which all folders are looked through again; some drives tell of no change.
+    - ``poll_seconds``: after which the collections of DJ programs are looked at again.
+    - ``quiet_minutes``: for which a correction must rest before it is taken over.
+    - ``on_battery``: work on battery, too.
+    - ``jobs``: worker processes; 0 for half the processors.
+    - ``retrain_after``: that many new labels, it learns from them; 0 for never by itself.
+    - ``retrain_days``: after which fewer new labels will do.
+    - ``confirm``: ask before a correction that was found counts as a label.
+    - ``most_rewrites_a_day``: files that hold a zone and may get another one in a day.
+    """
+
+    folders: tuple[str, ...] = ()
+    write: bool = False
+    targets: tuple[str, ...] = ("tags",)
+    settle_seconds: float = 2.0
+    sweep_minutes: float = 15.0
+    poll_seconds: float = 30.0
+    quiet_minutes: float = 10.0
+    on_battery: bool = False
+    jobs: int = 0
+    retrain_after: int = 20
+    retrain_days: int = 7
+    confirm: bool = True
+    most_rewrites_a_day: int = 200
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """The folders, absolute."""
+        return tuple(Path(os.path.expanduser(folder)) for folder in self.folders)  # noqa: PTH111 - never raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +114,7 @@ class Settings:
     serato: SeratoSettings = field(default_factory=SeratoSettings)
     m3u8: M3u8Settings = field(default_factory=M3u8Settings)
     journal: JournalSettings = field(default_factory=JournalSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -87,10 +132,11 @@ def load_settings(path: Path) -> Settings:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
-    settings: Settings = _filled(Settings, tables, path, "")
-    cuts = settings.zones
-    if not 1 <= cuts.yellow_max <= cuts.purple_min <= 9:
-        raise UsageError(f"{path}: zones.yellow_max must not exceed zones.purple_min, both within 1 to 9")
+    source = _Source(path, text)
+    settings: Settings = _filled(Settings, tables, source, ())
+    for is_right, keys, cure in (*_zones_rules(settings.zones), *_agent_rules(settings.agent)):
+        if not is_right:
+            raise UsageError(f"{source.at(*keys)}: {cure}")
     return settings
 
 
@@ -103,7 +149,7 @@ def stored_table(path: Path, table: str) -> dict[str, Any]:
         return {}
 
 
-def change_settings(path: Path, table: str, values: Mapping[str, float | None]) -> None:
+def change_settings(path: Path, table: str, values: Mapping[str, float | list[str] | None]) -> None:
     """Set keys of one table of the settings file, or take out those that are None; all else stays as it is written.
 
     Errors: `UsageError` if the file can't be read or written.
@@ -145,37 +191,110 @@ def change_settings(path: Path, table: str, values: Mapping[str, float | None]) 
         ) from error
 
 
-def _filled(kind: type[Any], table: dict[str, Any], path: Path, prefix: str) -> Any:
+_Keys = tuple[str, ...]
+_Rule = tuple[bool, tuple[_Keys, ...], str]
+"""Whether it is kept, the keys it is about, and what would be right."""
+
+
+def _zones_rules(cuts: Cuts) -> Iterator[_Rule]:
+    yield (
+        1 <= cuts.yellow_max <= cuts.purple_min <= 9,
+        (("zones", "yellow_max"), ("zones", "purple_min")),
+        "zones.yellow_max must not exceed zones.purple_min, both within 1 to 9",
+    )
+
+
+def _agent_rules(agent: AgentSettings) -> Iterator[_Rule]:
+    for key in ("sweep_minutes", "poll_seconds"):
+        value = getattr(agent, key)
+        yield value > 0, (("agent", key),), f"agent.{key} must be more than 0, not {value:g}"
+    for key in ("settle_seconds", "quiet_minutes"):
+        value = getattr(agent, key)
+        yield value >= 0, (("agent", key),), f"agent.{key} must be 0 or more, not {value:g}"
+    for told, folder in zip(agent.folders, agent.watched, strict=True):
+        cure = f"agent.folders: {told!r} must begin at the root, or with ~ for your home folder"
+        yield folder.is_absolute(), (("agent", "folders"),), cure
+    if agent.targets != AgentSettings().targets:
+        from exporters.registry import TARGETS
+
+        for target in agent.targets:
+            cure = f"agent.targets may hold {', '.join(TARGETS)}, not {target!r}"
+            yield target in TARGETS, (("agent", "targets"),), cure
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A settings file, to say where in it something stands."""
+
+    path: Path
+    text: str
+
+    def at(self, *keys: _Keys) -> str:
+        """The file, and the line on which the first of the keys begins that is there."""
+        for key in keys:
+            line = self._line(key)
+            if line is not None:
+                return f"{self.path}, line {line}"
+        return str(self.path)
+
+    def _line(self, key: _Keys) -> int | None:
+        """Found by reading ever more of the lines, since keys can be written in many ways."""
+        lines = self.text.split("\n")
+        begin = 1
+        for count in range(1, len(lines) + 1):
+            try:
+                tables: Any = tomllib.loads("\n".join(lines[:count]) + "\n")
+            except tomllib.TOMLDecodeError:  # in the middle of a value of several lines
+                continue
+            for name in key:
+                tables = tables.get(name) if isinstance(tables, dict) else None
+            if tables is not None:
+                return begin
+            begin = count + 1
+        return None
+
+
+def _filled(kind: type[Any], table: dict[str, Any], source: _Source, prefix: _Keys) -> Any:
     known = {item.name: getattr(kind(), item.name) for item in fields(kind)}
     values = {}
     for name, value in table.items():
-        key = f"{prefix}{name}"
+        key = (*prefix, name)
         if name not in known:
-            where = f"[{prefix.removesuffix('.')}]" if prefix else "the file"
-            raise UsageError(f"{path}: there is no setting {key}; {where} may hold {', '.join(known)}")
-        values[name] = _checked(known[name], value, path, key)
+            where = f"[{'.'.join(prefix)}]" if prefix else "the file"
+            raise UsageError(
+                f"{source.at(key)}: there is no setting {'.'.join(key)}; {where} may hold {', '.join(known)}"
+            )
+        values[name] = _checked(known[name], value, source, key)
     return kind(**values)
 
 
-def _checked(default: Any, value: Any, path: Path, key: str) -> Any:
+def _checked(default: Any, value: Any, source: _Source, key: _Keys) -> Any:
+    if is_dataclass(default) and isinstance(value, dict):
+        return _filled(type(default), value, source, key)
+    what = _unlike(default, value)
+    if what:
+        name = ".".join(key)
+        wrong = f"{name} is {what}; write [{name}]" if is_dataclass(default) else f"{name} must be {what}"
+        raise UsageError(f"{source.at(key)}: {wrong}, not {value!r}")
+    return tuple(value) if isinstance(default, tuple) else type(default)(value)
+
+
+def _unlike(default: Any, value: Any) -> str:
+    """What a value must be, if it can't stand in the place of a default."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if is_dataclass(default):
-        if not isinstance(value, dict):
-            raise UsageError(f"{path}: {key} is a table; write [{key}]")
-        return _filled(type(default), value, path, f"{key}.")
+        return "a table"
     if isinstance(default, StrEnum):
         choices = [str(choice) for choice in type(default)]
-        if value not in choices:
-            raise UsageError(f"{path}: {key} must be one of {', '.join(choices)}, not {value!r}")
-        return type(default)(value)
-    if isinstance(default, (bool, str)):
-        if type(value) is not type(default):
-            what = "true or false" if isinstance(default, bool) else "a text in quotes"
-            raise UsageError(f"{path}: {key} must be {what}, not {value!r}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UsageError(f"{path}: {key} must be a number, not {value!r}")
+        return "" if value in choices else f"one of {', '.join(choices)}"
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else "a text in quotes"
+    if isinstance(default, tuple):
+        is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return "" if is_list else 'a list of texts, like ["one", "another"]'
     if isinstance(default, int):
-        if int(value) != value or value < 0:
-            raise UsageError(f"{path}: {key} must be a whole number, 0 or more, not {value!r}")
-        return int(value)
-    return float(value)
+        is_whole = is_number and int(value) == value and value >= 0
+        return "" if is_whole else "a whole number, 0 or more" if is_number else "a number"
+    return "" if is_number else "a number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from exporters.atomic import Times
 from exporters.tags.edit import TagField
 from moodzone_agent.config import (
     HOME_VARIABLE,
+    AgentSettings,
     Places,
     Settings,
     change_settings,
@@ -47,11 +49,35 @@ def test_every_setting(tmp_path: Path) -> None:
         [journal]
         keep_days = 30
         max_megabytes = 100
+        [agent]
+        folders = [
+            "/music/new",
+            "~/Music",  # mine
+        ]
+        write = true
+        targets = ["tags", "serato"]
+        sweep_minutes = 5
+        quiet_minutes = 0
+        jobs = 3
         """,
     )
     assert told.zones == Cuts(3.0, 5.5, 1.0)
     assert (told.tags.field, told.tags.times) == (TagField.GROUPING, Times.KEEP)
     assert (told.journal.keep_days, told.journal.max_megabytes) == (30, 100)
+    assert told.agent == AgentSettings(
+        folders=("/music/new", "~/Music"),
+        write=True,
+        targets=("tags", "serato"),
+        sweep_minutes=5.0,
+        quiet_minutes=0.0,
+        jobs=3,
+    )
+    assert told.agent.watched == (Path("/music/new"), Path.home() / "Music")
+
+
+def test_every_setting_of_the_agent_is_documented() -> None:
+    for item in fields(AgentSettings):
+        assert f"- ``{item.name}``: " in (AgentSettings.__doc__ or "")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +97,15 @@ def test_every_setting(tmp_path: Path) -> None:
         ("[journal]\nmax_megabytes = -1", ["journal.max_megabytes", "0 or more"]),
         ("[journal]\nkeep_days = inf", ["journal.keep_days", "number"]),
         ("[tags]\n!", ["TOML", "line 2"]),
+        ("[agent]\nwrite = 1", ["line 2: agent.write", "true or false"]),
+        ("[agent]\nfolders = '/music'", ["line 2: agent.folders", "list of texts"]),
+        ("[agent]\nfolders = [\n1]", ["line 2: agent.folders", "list of texts"]),
+        ("[agent]\nfolders = ['music']", ["line 2: agent.folders", "'music'", "~"]),
+        ("[agent]\n\ntargets = ['tag']", ["line 3: agent.targets", "tags, serato", "'tag'"]),
+        ("[agent]\njobs = -1", ["line 2: agent.jobs", "0 or more"]),
+        ("[agent]\njobs = 1\npoll_seconds = 0", ["line 3: agent.poll_seconds", "more than 0"]),
+        ("[agent]\nsettle_seconds = -1", ["line 2: agent.settle_seconds", "0 or more"]),
+        ("[agent]\nfolder = []", ["line 2: ", "agent.folder;", "folders, write"]),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: list[str]) -> None:
@@ -78,6 +113,22 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: list[str]) -> 
         settings(tmp_path, text)
     for part in [*named, str(tmp_path / "settings.toml")]:
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("agent = {jobs = 1, folders = 1}", 1),
+        ("# one\nagent.jobs = 1\nagent.folders = 1", 3),
+        ('[agent]\nfolders = [\n  "/a",\n\n  2,\n]\njobs = 1', 2),
+        ('["agent"]\r\njobs = 1\r\n\r\n"folders" = 1\r\n', 4),
+        ('[tags]\nmarker = """\n[agent]\nfolders = 1\n"""\n[agent]\nfolders = 1', 2),
+        ("[zones]\nyellow_max = 3\n\n[agent]\n# folders = 1\n  folders=1 # here", 6),
+    ],
+)
+def test_the_line_is_named_however_it_is_written(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(UsageError, match=rf"settings\.toml, line {line}: "):
+        settings(tmp_path, text)
 
 
 def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
@@ -96,6 +147,7 @@ def test_home_variable_holds_everything(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(HOME_VARIABLE, "here")
     assert Places.find().library.parent == tmp_path / "here"
+    assert Places.find().agent == tmp_path / "here" / "agent"
 
 
 def test_without_it_the_platform_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +229,15 @@ def test_a_change_of_any_way_of_writing(tmp_path: Path, text: str) -> None:
     change_settings(path, "zones", was)
     assert load_settings(path) == before
     assert ("# mine" in text) == ("# mine" in path.read_text())
+
+
+def test_lists_are_changed_too(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[agent]\njobs = 1\n")
+    change_settings(path, "agent", {"folders": ["/music", '/a "b"/']})
+    assert load_settings(path).agent == AgentSettings(folders=("/music", '/a "b"/'), jobs=1)
+    change_settings(path, "agent", {"folders": None})
+    assert path.read_text() == "[agent]\njobs = 1\n"
 
 
 def test_a_change_makes_the_file_and_follows_a_link(tmp_path: Path) -> None:
