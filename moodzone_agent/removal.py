@@ -16,12 +16,14 @@ from exporters.filesystem import is_gone, replace_file
 from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
+from moodzone_agent import control
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import CollectionError, FileError, LibraryError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
+from moodzone_agent.single import AgentLock
 from moodzone_agent.undoing import AWAY, undo_run
 from moodzone_agent.writing import WriteResult, preview, remove_mark, values_of_ours, write_zones
 
@@ -80,19 +82,20 @@ def remove_everything(
 
     Library, models, journal and settings are deleted only if no file failed. One that isn't there, or can't be read,
     counts as failed, since it may hold a mark; the former not with `forget_missing`. Meanwhile no other
-    process can write. Errors: `JournalError`; `LibraryError` if something can't be deleted.
+    process can write. Errors: `JournalError`; `UsageError` if an agent runs; `LibraryError` if something can't be
+    deleted.
     """
     journal = Journal(places.journal)
     if dry_run:
         held = _take_out_of_collections(library, None, settings, places.backups)
         return _account(library, journal, settings, held, dry_run=True, forget_missing=forget_missing)
-    with journal.hold("remove"):
+    with AgentLock(places) as lock, journal.hold("remove"):
         undone = _undo_all(library, journal, settings, places.backups)
         undone |= _take_out_of_collections(library, journal, settings, places.backups)
         results = _account(library, journal, settings, undone, dry_run=False, forget_missing=forget_missing)
         if not any(result.status is WriteStatus.FAILED for result in results):
             library.close()
-            _delete(places, journal)
+            _delete(places, journal, lock)
     return results
 
 
@@ -197,7 +200,7 @@ def _look(library: Library) -> _Known:
     return known
 
 
-def _delete(places: Places, journal: Journal) -> None:
+def _delete(places: Places, journal: Journal, lock: AgentLock) -> None:
     try:
         for end in ("", "-wal", "-shm"):
             Path(f"{places.library}{end}").unlink(missing_ok=True)
@@ -209,11 +212,13 @@ def _delete(places: Places, journal: Journal) -> None:
         Registry(places.models).erase()
         erase_backups(places.backups)
         journal.erase()
+        control.erase(places)
+        lock.erase()
     except OSError as error:
         raise LibraryError(
             f"No file holds a mark any more, but {error.filename} cannot be deleted ({error.strerror}); "
             "delete it yourself"
         ) from error
-    for folder in {places.library.parent, places.settings.parent}:
+    for folder in (places.agent, *{places.library.parent, places.settings.parent}):
         with suppress(OSError):  # it holds something else
             folder.rmdir()

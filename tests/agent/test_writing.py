@@ -20,12 +20,13 @@ from exporters.base import Want, WriteStatus
 from exporters.tags.collection import TagSettings
 from exporters.tags.edit import TagField, read_state
 from exporters.undo import Outcome
-from moodzone_agent import removal
+from moodzone_agent import control, removal
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import JournalError, UsageError
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import MountTable, Volume
+from moodzone_agent.single import AgentLock
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from moodzone_agent.undoing import undo_run
 from moodzone_agent.writing import WriteResult, wanted
@@ -541,6 +542,23 @@ def test_remove_spares_what_is_not_ours(world: World, originals: Path) -> None:
     diary.write_text("Dear diary")
     assert remove(world) == {"1.flac": "written"}
     assert [path for path in world.home.rglob("*") if path.is_file()] == [diary]
+
+
+def test_remove_takes_what_the_agent_keeps_and_wants_it_stopped(world: World, originals: Path) -> None:
+    world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    places = Places.under(world.home)
+    control.pause(places)
+    control.request(places, control.Request.FLUSH)
+    control.write_status(places, control.AgentStatus(pid=1))
+    (places.agent / ".mz-0123abcd.tmp").touch()
+    with AgentLock(places), pytest.raises(UsageError, match="agent stop"):
+        remove(world)
+    assert remove(world, dry_run=True) == {"1.flac": "written"}
+    assert control.paused_since(places)
+    assert remove(world) == {"1.flac": "written"}
+    assert not world.home.exists()
 
 
 def test_nobody_writes_while_marks_are_removed(
