@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -106,13 +105,15 @@ def _token(pid: int) -> str | None:
     Not psutil's time of creation on Linux: that moves whenever the clock is set.
     """
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, IndexError):
+        try:
             status = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
             return f"{_BOOT.read_text().strip()} {status[19].decode()}" if status[0] != b"Z" else None
-        return None
-    import psutil
+        except (OSError, IndexError):
+            return None
+    else:
+        import psutil
 
-    try:
-        return str(psutil.Process(pid).create_time())
-    except (psutil.Error, ValueError):
-        return None
+        try:
+            return str(psutil.Process(pid).create_time())
+        except (psutil.Error, ValueError):
+            return None

@@ -90,8 +90,11 @@ def _answer(do: Job, task: Any, desk: Desk) -> tuple[Any, FileError | OSError | 
 
 
 def _limit_resources() -> None:
-    """No file may take all memory, nor fill the disk with the cores of crashes."""
+    """No file may take all memory, fill the disk with the cores of crashes, or come before what its parent yields to."""
     if sys.platform == "win32":
+        from moodzone_agent.priority import lower_as_parent
+
+        lower_as_parent()
         return
     import resource
 
