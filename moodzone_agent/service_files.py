@@ -173,7 +173,8 @@ def task_xml(service: Service) -> bytes:
     settings.append(_element("RestartOnFailure", {"Interval": "PT1M", "Count": str(_MOST_RESTARTS)}))
     actions = ET.SubElement(task, "Actions", {"Context": "Author"})
     actions.append(_element("Exec", {"Command": program, "Arguments": line}))
-    return ET.tostring(task, encoding="utf-16", xml_declaration=True)
+    written: bytes = ET.tostring(task, encoding="utf-16", xml_declaration=True)
+    return written
 
 
 def is_ours(content: bytes) -> bool:
@@ -199,7 +200,9 @@ def _with_environment(arguments: list[str], environment: Mapping[str, str]) -> l
 
 
 def _escape(letter: str) -> str:
-    return letter if letter.isascii() and (letter.isalnum() or letter in " :/._-") else f"\\U{ord(letter):08x}"
+    return (
+        letter if letter.isascii() and (letter.isalnum() or letter in " :/._-") else f"\\U{ord(letter):08x}"
+    )
 
 
 def _element(name: str, texts: Mapping[str, str], **attributes: str) -> ET.Element:
