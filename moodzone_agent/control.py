@@ -134,8 +134,13 @@ def take_requests(places: Places, *, starting: bool = False) -> list[Request]:
 
     `starting`: this agent has just started. A request to stop was then meant for an earlier one, and is dropped.
     """
-    taken = []
-    for _, what, path in sorted(_requests(places.agent / _REQUESTS)):
+    taken: list[Request] = []
+    try:
+        waiting = sorted(_requests(places.agent / _REQUESTS))
+    except OSError as error:
+        _log.warning("requests cannot be read: %s", error)
+        return taken
+    for _, what, path in waiting:
         try:
             path.unlink()
         except OSError as error:  # else it would be told for ever

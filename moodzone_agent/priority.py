@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 def lower_priority() -> None:
     """Give this process the lowest priority there is; what it starts from now on has it, too.
 
-    Where the system refuses, all goes on as before.
+    To be called before there are other threads: Linux lowers the calling one, and what that starts. Where the system
+    refuses, all goes on as before.
     """
     import psutil
 

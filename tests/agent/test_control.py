@@ -179,6 +179,19 @@ def test_many_commands_at_once_lose_no_request(places: Places) -> None:
     assert Counter(taken) == {Request.FLUSH: 100, Request.RELOAD: 50}
 
 
+def test_requests_that_cannot_be_taken_wait(tmp_path: Path) -> None:
+    places = Places.under(tmp_path)
+    control.request(places, Request.FLUSH)
+    folder = places.agent / "requests"
+    tmp_path.chmod(0o755)
+    for mode in (0o000, 0o555):
+        folder.chmod(mode)
+        with no_root():
+            assert control.take_requests(places) == []
+    folder.chmod(0o755)
+    assert control.take_requests(places) == [Request.FLUSH]
+
+
 def test_what_cannot_be_asked_is_told(places: Places) -> None:
     places.agent.mkdir(parents=True)
     (places.agent / "requests").write_text("a file")
