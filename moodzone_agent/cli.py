@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent import cli_calibrate, cli_corrections, cli_model, cli_write
+from moodzone_agent import cli_agent, cli_calibrate, cli_corrections, cli_model, cli_write
 from moodzone_agent.cli_shared import (
     DONE,
     SOME_FAILED,
@@ -66,6 +66,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_model.app, name="model")
 app.add_typer(cli_corrections.app, name="corrections")
+app.add_typer(cli_agent.app, name="agent")
 
 Paths = Annotated[list[Path], typer.Argument(help="Folders or files of music.", show_default=False)]
 

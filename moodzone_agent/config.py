@@ -80,7 +80,7 @@ class AgentSettings:
     - ``jobs``: worker processes; 0 for half the processors.
     - ``retrain_after``: that many new labels, it learns from them; 0 for never by itself.
     - ``retrain_days``: after which fewer new labels will do.
-    - ``confirm``: ask before a correction that was found counts as a label.
+    - ``confirm``: ask before another model is used, until you have promoted twice.
     - ``most_rewrites_a_day``: files that hold a zone and may get another one in a day.
     """
 

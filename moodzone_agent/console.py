@@ -27,11 +27,15 @@ from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.types import ZONES, Zone
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from exporters.base import Collection
     from exporters.census import Census
+    from moodzone_agent.control import AgentStatus
     from moodzone_agent.corrections import Finding
     from moodzone_agent.library.corrections import Correction
     from moodzone_agent.pipeline import Plan, ScanResult
+    from moodzone_agent.single import Holder
     from moodzone_agent.stream import SoFar
     from moodzone_agent.why import Reason
 
@@ -345,3 +349,34 @@ def correction_line(one: Correction) -> Text:
         said,
         (f" {one.state}{told}", "dim"),
     )
+
+
+def agent_details(
+    running: Holder | None, told: AgentStatus | None, *, paused: datetime | None, held: int
+) -> RenderableType:
+    """What the agent does."""
+    if running is None:
+        head = Text("no agent runs; `moodzone agent run` starts it, `moodzone agent install` at each login")
+        return Group(head, Text(f"paused since {paused.astimezone():%Y-%m-%d %H:%M}")) if paused else head
+    rows = [("agent", f"process {running.pid}, since {running.started.astimezone():%Y-%m-%d %H:%M}")]
+    if told is not None:
+        waits = f"{told.waiting:,}" + (f" wait for {told.waiting_for}" if told.waiting_for else "")
+        rows += [
+            ("state", told.state),
+            ("to analyse", f"{told.queue:,} ({told.rate:,.0f} an hour of late)"),
+            ("to write", waits),
+            ("model", told.champion),
+            *(
+                [("labels", f"{told.labels:,} since the last training; {told.retraining}")]
+                if told.retraining
+                else []
+            ),
+            *(("watches", f"{printable(Path(folder.path))} ({folder.mode})") for folder in told.folders),
+            *(("error", error) for error in told.errors),
+        ]
+    if held:
+        rows.append(("inbox", f"{held:,} wait for your yes: `moodzone inbox`"))
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(Text(name, "dim"), value)
+    return table

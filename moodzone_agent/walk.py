@@ -109,6 +109,22 @@ def walk(root: Path) -> Iterator[Found | Skipped | Unreadable]:
         yield _regular(top, status, sniff=top.suffix.lower() not in AUDIO_ENDINGS)
 
 
+def look(path: Path, root: Path) -> Found | Skipped | Unreadable | Path | None:
+    """What a walk of ``root``, absolute and free of links, comes to at ``path`` below it.
+
+    A folder to enter comes back as its path, what is of no interest or not there as None.
+    """
+    why = _skip_by_folders(path, root)
+    return Skipped(path, why) if why else _Walk(root)._look(path)
+
+
+def is_passed_over(path: Path, root: Path, *, is_folder: bool) -> bool:
+    """Whether a walk of ``root`` leaves ``path`` below it alone for its name; it need not be there."""
+    if not is_folder and path.suffix.lower() in _OTHER_ENDINGS:
+        return True
+    return bool(_skip_by_folders(path, root) or _skip_by_name(path, is_folder=is_folder))
+
+
 class _Walk:
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -193,6 +209,16 @@ class _Walk:
 def _regular(path: Path, status: os.stat_result, *, sniff: bool) -> Found | Skipped:
     why = _skip_by_status(status)
     return Skipped(path, why) if why else Found(path, status, sniff)
+
+
+def _skip_by_folders(path: Path, root: Path) -> Skip | None:
+    """Why the walk of ``root`` doesn't enter one of the folders between it and ``path``."""
+    for folder in path.parents:
+        if folder == root:
+            break
+        if why := _skip_by_name(folder, is_folder=True):
+            return why
+    return None
 
 
 def _skip_by_name(path: Path, *, is_folder: bool) -> Skip | None:

@@ -72,14 +72,28 @@ def wanted(
         elif is_foreign_stick(path.parent):
             yield WriteResult(path, WriteStatus.SKIPPED, "on a player's stick; name the stick to write it")
         else:
-            yield Want(
-                path,
-                track.mark,
-                artist=track.artist,
-                title=track.title,
-                duration=track.duration,
-                note=journal_note(library, path, track.audio_id),
-            )
+            yield _want(library, path, track)
+
+
+def wanted_of(library: Library, paths: Iterable[Path]) -> Iterator[Want]:
+    """What those of the files should carry that have a zone and may be written unasked."""
+    for path in paths:
+        track = library.track_of(path)
+        if track is None or track.mark is None or path not in track.paths:
+            continue
+        if not library.held(path) and not is_player_volume(path.parent, library.mounts):
+            yield _want(library, path, track)
+
+
+def _want(library: Library, path: Path, track: TrackRecord) -> Want:
+    return Want(
+        path,
+        track.mark,
+        artist=track.artist,
+        title=track.title,
+        duration=track.duration,
+        note=journal_note(library, path, track.audio_id),
+    )
 
 
 def _files(library: Library, roots: list[Path] | None) -> Iterator[tuple[Path, TrackRecord]]:

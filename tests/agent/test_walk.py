@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moodzone_agent import walk as walk_module
-from moodzone_agent.walk import Found, Skip, Skipped, Unreadable, walk
+from moodzone_agent.walk import Found, Skip, Skipped, Unreadable, is_passed_over, look, walk
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
@@ -138,6 +138,38 @@ def test_a_root_that_is_not_there(root: Path) -> None:
     [item] = walk(root / "nowhere")
     assert isinstance(item, Unreadable)
     assert item.reason
+
+
+def test_a_look_at_one_path_agrees_with_the_walk(root: Path) -> None:
+    fill(
+        root,
+        "1.mp3",
+        "a/2.mp3",
+        "a/.b/3.mp3",
+        "a/4.mp3.part",
+        "cover.jpg",
+        "x.download/5.mp3",
+        "PIONEER/6.mp3",
+    )
+    fill(root, "PIONEER/rekordbox/7.mp3", "c/._8.mp3", "c/9.mp3")
+    if os.name != "nt":
+        (root / "link.mp3").symlink_to("a/2.mp3")
+        (root / "a" / "up").symlink_to("..")
+    walked = set(found(root))
+    for path in root.rglob("*"):
+        name = str(path.relative_to(root))
+        seen = look(path, root)
+        assert (isinstance(seen, Found) and seen.path == path) == (name in walked), name
+        if path.is_dir() and not path.is_symlink():
+            entered = isinstance(seen, Path)
+            assert entered != is_passed_over(path, root, is_folder=True), name
+            assert entered == any(walked_name.startswith(f"{name}/") for walked_name in walked), name
+        elif not path.is_symlink():
+            assert is_passed_over(path, root, is_folder=False) == (name not in walked), name
+    assert look(root / "nowhere.mp3", root) is None
+    assert isinstance(look(root / "a" / ".b" / "3.mp3", root / "a" / ".b"), Found)
+    assert is_passed_over(root / "was.mp3.crdownload", root, is_folder=False)
+    assert not is_passed_over(root / "was.mp3", root, is_folder=False)
 
 
 @posix

@@ -1,0 +1,471 @@
+"""The agent: watches folders, rates what is new, writes zones, and takes corrections over, for months on end.
+
+One thread does everything, a little at a time; between two steps it hears requests, signals and the watcher. All it
+knows that matters is in the library and the journal, so that it may be killed at any point::
+
+    watcher ── to scan ── pipeline.scan ── to write ── writing.write_zones
+    collections and changed files ── corrections ── inbox ── labels ── to write
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+from exporters.base import Collection, Want, WriteStatus
+from exporters.journal import Journal
+from exporters.tags.collection import TagCollection
+from moodzone_agent import __version__, control
+from moodzone_agent.classify.registry import Registry
+from moodzone_agent.classify.session import ZoneModel
+from moodzone_agent.config import Places, load_settings
+from moodzone_agent.control import AgentStatus, Request, WatchedFolder
+from moodzone_agent.corrections import find_corrections
+from moodzone_agent.errors import (
+    CollectionError,
+    FileError,
+    JournalError,
+    UsageError,
+)
+from moodzone_agent.inbox import Inbox
+from moodzone_agent.library.records import FileStatus
+from moodzone_agent.library.store import Library
+from moodzone_agent.machine import find_collections, target_names
+from moodzone_agent.pipeline import ScanResult, scan
+from moodzone_agent.priority import half_the_cores, lower_priority
+from moodzone_agent.quiet import Permission, Surroundings, decide
+from moodzone_agent.single import AgentLock
+from moodzone_agent.watch.source import Watcher
+from moodzone_agent.writing import WriteResult, settle_colours, wanted_of, write_zones
+
+TICK_SECONDS: Final = 1.0
+"""The longest wait for the watcher while something is to be done soon, and between requests."""
+IDLE_SECONDS: Final = 2.0
+_WRITTEN_AT_ONCE: Final = 100
+"""Files between two looks at whether writing is still allowed."""
+_STATUS_SECONDS: Final = 5.0
+_ERRORS_KEPT: Final = 5
+_RATE_OVER_SECONDS: Final = 600.0
+LOG_NAME: Final = "agent.log"
+_LOG_BYTES: Final = 1_000_000
+_LOGS_KEPT: Final = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is to be done. Lost with the process, and found again at its next start."""
+
+    files: set[Path] = field(default_factory=set)
+    """To be scanned: new or changed."""
+    folders: set[Path] = field(default_factory=set)
+    """To be looked through as a whole."""
+    writes: set[Path] = field(default_factory=set)
+    """Files whose zone may have to be written."""
+    collections: set[str] = field(default_factory=set)
+    """Names of collections to be looked at for corrections."""
+    tags: set[Path] = field(default_factory=set)
+    """Files whose tags may hold corrections."""
+
+
+class Agent:
+    """One agent for one library. Made and run in one thread; `stop` may be called from any."""
+
+    def __init__(
+        self,
+        places: Places,
+        *,
+        folders: Iterable[Path] | None = None,
+        write: bool | None = None,
+        surroundings: Surroundings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``folders`` and ``write`` stand in the place of the settings'. ``clock``: seconds, never set back."""
+        self._places = places
+        self._folders = None if folders is None else [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
+        self._write_zones = write
+        self._surroundings = surroundings or Surroundings()
+        self._clock = clock
+        self._settings = load_settings(places.settings)
+        self._settings_stamp = self._stamp_of_settings()
+        self._work = _Work()
+        self._watcher: Watcher | None = None
+        self._stopping = threading.Event()
+        self._flushing = False
+        self._permission = Permission(analyse=True, write=True)
+        self._started = datetime.now(UTC)
+        self._analysed: deque[float] = deque()
+        """When files were analysed, of late."""
+        self._errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
+        self._state = "starting"
+        self._next_sweep = 0.0
+        self._next_poll = 0.0
+        self._next_status = 0.0
+        self._quiet_since = 0.0
+        """Since when no new correction was found."""
+        self._stamps: dict[str, tuple[object, ...]] = {}
+        """Of the files of each collection when it was last looked at."""
+        self._programs: tuple[str, ...] = ()
+        self._refused: dict[Path, tuple[object, ...]] = {}
+        """Files that would not be written, with what they were then."""
+
+    def stop(self) -> None:
+        """Ask the agent to end. It does within a few seconds, and what it was doing is done again next time."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.wake()
+
+    def run(self, library: Library) -> None:
+        """Work until stopped. Errors: `UsageError` where the settings name no folder; `LibraryError`; `BundleError`."""
+        roots = self._roots()
+        if not roots:
+            raise UsageError("no folder is watched: name one with --folder, or set folders in [agent]")
+        self._library = library
+        self._inbox = Inbox(library)
+        self._journal = Journal(self._places.journal)
+        self._load_model()
+        with suppress(JournalError):  # another process writes, and clears up itself
+            self._journal.recover()
+        agent = self._settings.agent
+        with Watcher(
+            roots, settle_seconds=agent.settle_seconds, poll_seconds=agent.poll_seconds, clock=self._clock
+        ) as watcher:
+            self._watcher = watcher
+            self._work.writes.update(self._files_to_mark())
+            try:
+                while not self._stopping.is_set():
+                    self._step()
+            finally:
+                control.clear_status(self._places)
+
+    def _step(self) -> None:
+        """One round of everything that is due."""
+        self._listen(TICK_SECONDS if self._is_busy() else IDLE_SECONDS)
+        self._analyse()
+        self._look_for_corrections()
+        self._take_corrections()
+        self._write()
+        self._tell()
+
+    # What happens around us
+
+    def _listen(self, timeout: float) -> None:
+        """Hear the watcher, requests, settings, and what else runs on this machine."""
+        changes = self._watcher.changes(timeout)
+        for path in changes.gone:
+            self._library.mark_missing(path, ())
+        self._work.files |= changes.ready
+        self._work.folders |= changes.sweep
+        now = self._clock()
+        if now >= self._next_sweep:
+            if self._next_sweep:  # the watcher asks for the first one itself
+                self._work.folders.update(self._roots())
+            self._next_sweep = now + self._settings.agent.sweep_minutes * 60
+        for request in control.take_requests(self._places):
+            self._obey(request)
+        if self._stamp_of_settings() != self._settings_stamp:
+            self._reload()
+        paused = control.paused_since(self._places) is not None
+        facts = self._surroundings.facts(paused=paused)
+        self._permission = decide(facts, even_on_battery=self._settings.agent.on_battery)
+        if set(self._programs) - set(facts.programs):  # one was closed, and has written what it knows
+            self._next_poll = 0.0
+            self._stamps.clear()
+        self._programs = facts.programs
+
+    def _obey(self, request: Request) -> None:
+        match request:
+            case Request.STOP:
+                self._stopping.set()
+            case Request.PAUSE:
+                control.pause(self._places)
+            case Request.RESUME:
+                control.resume(self._places)
+            case Request.FLUSH:
+                self._flushing = True
+            case Request.RELOAD:
+                self._reload()
+
+    def _reload(self) -> None:
+        """Take over changed settings, and another model; wrong ones are told and change nothing."""
+        self._settings_stamp = self._stamp_of_settings()
+        try:
+            self._settings = load_settings(self._places.settings)
+        except UsageError as error:
+            self._note_error(str(error))
+            return
+        self._watcher.set_roots(self._roots())
+        self._load_model()
+        self._work.writes.update(self._files_to_mark())
+
+    def _load_model(self) -> None:
+        champion = Registry(self._places.models).champion()
+        if champion.warning:
+            self._note_error(champion.warning)
+        self._model = ZoneModel(champion.bundle, self._settings.zones)
+
+    def _roots(self) -> list[Path]:
+        return list(self._folders if self._folders is not None else self._settings.agent.watched)
+
+    def _stamp_of_settings(self) -> tuple[int, int] | None:
+        try:
+            status = self._places.settings.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+    # Analysis
+
+    def _analyse(self) -> None:
+        """Scan what is new. Files come before folders, which they interrupt."""
+        if not (self._permission.analyse or self._flushing):
+            return
+        while self._work.files and not self._stopping.is_set():
+            batch = set(self._work.files)
+            if not self._scan(batch, lambda: False):
+                return
+            self._work.files -= batch
+        if self._work.folders and not self._work.files:
+            folders = set(self._work.folders)
+            if self._scan(folders, lambda: bool(self._work.files)):
+                self._work.folders -= folders
+
+    def _scan(self, roots: set[Path], is_interrupted: Callable[[], bool]) -> bool:
+        """Scan until done; False where it had to end early."""
+        jobs = self._settings.agent.jobs or half_the_cores()
+        heard = self._clock()
+        results = scan(roots, self._library, self._model, jobs=jobs, field=self._settings.tags.field)
+        with closing(results):
+            for result in results:
+                self._take_result(result)
+                if self._clock() - heard >= TICK_SECONDS:
+                    self._state = "analysing"
+                    self._listen(0.0)
+                    self._tell()
+                    heard = self._clock()
+                    if (
+                        self._stopping.is_set()
+                        or is_interrupted()
+                        or not (self._permission.analyse or self._flushing)
+                    ):
+                        return False
+        return True
+
+    def _take_result(self, result: ScanResult) -> None:
+        self._work.files.discard(result.path)
+        if result.changed:
+            self._analysed.append(self._clock())
+            self._work.tags.add(result.path)
+            if result.status is FileStatus.OK:
+                self._work.writes.add(result.path)
+            elif result.status is FileStatus.FAILED:
+                self._note_error(f"{result.path}: {result.reason}")
+
+    # Corrections
+
+    def _look_for_corrections(self) -> None:
+        """Look at files that changed, and at collections that did. Reading is always allowed."""
+        if self._work.tags:
+            among = frozenset(self._work.tags)
+            self._work.tags.clear()
+            for collection in self._collections():
+                if collection.in_file:
+                    self._look_at(collection, among)
+        now = self._clock()
+        if now < self._next_poll:
+            return
+        self._next_poll = now + self._settings.agent.poll_seconds
+        for collection in self._collections():
+            if collection.by_file:
+                continue
+            stamp = _stamp_of_files(collection.files())
+            if self._stamps.get(collection.name) != stamp:
+                self._stamps[collection.name] = stamp
+                self._look_at(collection, None)
+
+    def _look_at(self, collection: Collection, among: frozenset[Path] | None) -> None:
+        try:
+            with self._library.transaction():
+                found = list(find_corrections(collection, self._library, among))
+                new = self._inbox.note(collection, found, among)
+        except (CollectionError, FileError) as error:
+            self._note_error(f"{collection.name}: {error}")
+            return
+        if new:
+            self._quiet_since = self._clock()
+
+    def _take_corrections(self) -> None:
+        """Make labels of what has rested; a correction that is taken may have to be written elsewhere."""
+        if self._clock() - self._quiet_since < self._settings.agent.quiet_minutes * 60:
+            return
+        for one in self._inbox.settle():
+            track = self._library.track(one.audio_id)
+            self._work.writes.update(track.paths if track else ())
+
+    def _collections(self) -> Iterator[Collection]:
+        """All collections on this machine that can hold corrections."""
+        for name in target_names():
+            try:
+                yield from find_collections(name, self._library, self._settings)
+            except (CollectionError, OSError) as error:
+                self._note_error(f"{name}: {error}")
+
+    # Writing
+
+    def _write(self) -> None:
+        """Write zones that wait, a batch at a time."""
+        writes = self._settings.agent.write if self._write_zones is None else self._write_zones
+        if not writes and not self._flushing:
+            self._work.writes.clear()
+            return
+        while (
+            self._work.writes and (self._permission.write or self._flushing) and not self._stopping.is_set()
+        ):
+            batch = sorted(self._work.writes)[:_WRITTEN_AT_ONCE]
+            try:
+                self._write_batch(batch)
+            except JournalError as error:  # another process writes: later
+                self._note_error(str(error))
+                return
+            self._work.writes.difference_update(batch)
+            self._state = "writing"
+            self._listen(0.0)
+            self._tell()
+        if not self._work.writes:
+            self._flushing = False
+
+    def _write_batch(self, batch: list[Path]) -> None:
+        wants = [want for want in wanted_of(self._library, batch) if not self._is_refused(want)]
+        if not wants:
+            return
+        with self._journal.start("agent") as run:
+            for name in self._settings.agent.targets:
+                for collection in find_collections(name, self._library, self._settings):
+                    settle_colours(collection, self._library, keep=True)
+                    own = [want for want in wants if collection.holds(want.path)]
+                    try:
+                        for result in write_zones(own, collection, self._library, run, self._places.backups):
+                            self._take_write(result)
+                    except CollectionError as error:
+                        self._note_error(f"{collection.name}: {error}")
+
+    def _take_write(self, result: WriteResult) -> None:
+        if result.status is WriteStatus.FAILED:
+            self._note_error(f"{result.path}: {result.reason}")
+        if result.status in {WriteStatus.FAILED, WriteStatus.KEPT} and result.target == TagCollection.target:
+            self._refused[result.path] = _stamp_of_files([result.path])
+
+    def _is_refused(self, want: Want) -> bool:
+        """Whether the file would not be written, and is what it was then."""
+        return self._refused.get(want.path) == _stamp_of_files([want.path])
+
+    def _files_to_mark(self) -> set[Path]:
+        """All files whose own mark is not the one that they should carry."""
+        return set(self._library.files_to_mark())
+
+    # Telling
+
+    def _is_busy(self) -> bool:
+        work = self._work
+        return bool(work.files or work.folders or work.writes or work.tags) and self._permission.analyse
+
+    def _note_error(self, text: str) -> None:
+        log.warning("%s", text)
+        if not self._errors or self._errors[0] != text:
+            self._errors.appendleft(text)
+
+    def _tell(self) -> None:
+        """Say what we do, for ``moodzone agent status``; at most every few seconds."""
+        now = self._clock()
+        if now < self._next_status:
+            return
+        self._next_status = now + _STATUS_SECONDS
+        while self._analysed and self._analysed[0] < now - _RATE_OVER_SECONDS:
+            self._analysed.popleft()
+        permission = self._permission
+        state = permission.reason or (self._state if self._is_busy() else "watching")
+        control.write_status(
+            self._places,
+            AgentStatus(
+                pid=os.getpid(),
+                started=self._started,
+                state=state,
+                queue=len(self._work.files) + len(self._work.folders),
+                rate=len(self._analysed) * 3600 / _RATE_OVER_SECONDS,
+                waiting=len(self._work.writes),
+                waiting_for=permission.waits_for or permission.reason,
+                errors=tuple(self._errors),
+                champion=self._model.model_id,
+                folders=tuple(
+                    WatchedFolder(str(root), f"{state.mode}{f': {state.reason}' if state.reason else ''}")
+                    for root, state in self._watcher.modes().items()
+                ),
+                versions={"moodzone": __version__},
+            ),
+        )
+
+
+def run_agent(places: Places, *, folders: Iterable[Path] | None = None, write: bool | None = None) -> None:
+    """Be the agent of a library until SIGTERM, Ctrl-C or a request to stop.
+
+    Errors: `UsageError` where another agent is, or no folder is named; `LibraryError`, `BundleError`.
+    """
+    lower_priority()
+    keep_log(places.agent)
+    with AgentLock(places), Library.open(places.library) as library:
+        control.take_requests(places, starting=True)
+        agent = Agent(places, folders=folders, write=write)
+
+        def stop(number: int, _frame: object) -> None:
+            if number == signal.SIGINT:  # who presses it twice does not want to wait
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            agent.stop()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            agent.run(library)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def keep_log(folder: Path) -> None:
+    """Write warnings and what the agent did into a file that stays small."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(
+        folder / LOG_NAME,
+        maxBytes=_LOG_BYTES,
+        backupCount=_LOGS_KEPT,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    ours = logging.getLogger("moodzone_agent")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
+def _stamp_of_files(paths: Iterable[Path]) -> tuple[object, ...]:
+    """What tells whether files changed; a database's ``-wal`` counts with it."""
+    stamps: list[object] = []
+    for path in paths:
+        for name in (path, path.with_name(f"{path.name}-wal")):
+            try:
+                status = name.stat()
+            except OSError:
+                stamps.append(None)
+            else:
+                stamps.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(stamps)
