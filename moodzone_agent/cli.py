@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent import cli_agent, cli_calibrate, cli_corrections, cli_model, cli_write
+from moodzone_agent import (
+    cli_agent,
+    cli_calibrate,
+    cli_corrections,
+    cli_labels,
+    cli_model,
+    cli_write,
+)
 from moodzone_agent.cli_shared import (
     DONE,
     SOME_FAILED,
@@ -67,6 +74,7 @@ app = typer.Typer(
 app.add_typer(cli_model.app, name="model")
 app.add_typer(cli_corrections.app, name="corrections")
 app.add_typer(cli_agent.app, name="agent")
+app.add_typer(cli_labels.app, name="labels")
 
 Paths = Annotated[list[Path], typer.Argument(help="Folders or files of music.", show_default=False)]
 
@@ -155,13 +163,14 @@ def remove(
     yes: Yes = False,
 ) -> None:
     """Leave no trace: everything ours out of all files, then library, models, journal and settings deleted."""
-    from moodzone_agent.removal import remove_everything, save_labels
+    from moodzone_agent.library.label_csv import export_labels
+    from moodzone_agent.removal import remove_everything
 
     places, settings = setting()
     with open_library(places) as library:
         if not dry_run:
             if labels is not None:
-                save_labels(library, labels)
+                export_labels(library, labels)
                 out(f"labels saved to {shown(labels)}")
             elif not yes and any(library.tracks(labelled=True)):
                 raise UsageError("you gave labels; save them with --labels FILE, or give --yes to lose them")
@@ -458,7 +467,7 @@ def _why(library: Library, places: Places, settings: Settings, track: TrackRecor
     model = zone_model(places, settings)
     if model.model_id != track.estimate.model:
         return "The model or its cuts have changed since it was rated: scan again to see why it has its zone."
-    return reasons(model, analysis.windows, medians)
+    return reasons(model, analysis.windows, medians, track.estimate.zone)
 
 
 def _reason_json(reason: Reason) -> dict[str, Any]:

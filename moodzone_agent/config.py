@@ -34,6 +34,11 @@ class Places:
     backups: Path
     """Copies of other programs' collections, made before each write."""
 
+    @property
+    def library_backups(self) -> Path:
+        """Daily copies of the library."""
+        return self.backups / "library"
+
     @classmethod
     def under(cls, folder: Path) -> Self:
         """All of them under one folder."""

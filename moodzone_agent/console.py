@@ -129,6 +129,8 @@ def track_details(track: TrackRecord) -> RenderableType:
             for zone, share in zip(ZONES, estimate.probabilities, strict=True)
         )
         rows.add_row("Model says", shares)
+        if estimate.kept and not track.label:
+            rows.add_row("", Text.assemble("keeps ", zone_text(estimate.kept), ": no other leads by enough"))
         rows.add_row("Energy", f"{estimate.arousal:.1f} of 9 (arousal)")
         rows.add_row("Mood", f"{estimate.valence:.1f} of 9 (valence)")
         rows.add_row("Model", estimate.model)

@@ -101,7 +101,7 @@ class Agent:
         self._settings = load_settings(places.settings)
         self._settings_stamp = self._stamp_of_settings()
         self._work = _Work()
-        self._watcher: Watcher | None = None
+        self._wake: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._flushing = False
         self._permission = Permission(analyse=True, write=True)
@@ -124,8 +124,7 @@ class Agent:
     def stop(self) -> None:
         """Ask the agent to end. It does within a few seconds, and what it was doing is done again next time."""
         self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.wake()
+        self._wake()
 
     def run(self, library: Library) -> None:
         """Work until stopped. Errors: `UsageError` where the settings name no folder; `LibraryError`; `BundleError`."""
@@ -142,7 +141,7 @@ class Agent:
         with Watcher(
             roots, settle_seconds=agent.settle_seconds, poll_seconds=agent.poll_seconds, clock=self._clock
         ) as watcher:
-            self._watcher = watcher
+            self._watcher, self._wake = watcher, watcher.wake
             self._work.writes.update(self._files_to_mark())
             try:
                 while not self._stopping.is_set():

@@ -8,7 +8,8 @@ MoodZoneError
 └── RunError               the run cannot go on
     ├── UsageError         asked for something that makes no sense
     ├── BundleError        the model bundle does not fit this program, or is damaged
-    ├── LibraryError       the library cannot be opened or is damaged
+    ├── LibraryError       the library cannot be opened
+    │   └── DamagedLibraryError   its file is damaged
     ├── JournalError       the undo journal cannot be kept, so nothing may be written
     ├── CollectionError    a DJ program's collection, crates or playlists cannot be read or written safely
     └── DataSetError       training data is missing or malformed
@@ -50,7 +51,11 @@ class BundleError(RunError):
 
 
 class LibraryError(RunError):
-    """The library cannot be opened, or is damaged."""
+    """The library cannot be opened or used."""
+
+
+class DamagedLibraryError(LibraryError):
+    """The library's file is damaged; `library.backup.open_or_recover` makes a sound one."""
 
 
 class JournalError(RunError):

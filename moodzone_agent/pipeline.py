@@ -11,10 +11,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,10 @@ from moodzone_agent.audio.container import HEAD_BYTES, sniff
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import FileChangedError, TagError
 from moodzone_agent.features.spec import FEATURES_VERSION
-from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord
+from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord, Waiting
 from moodzone_agent.library.store import Library
+from moodzone_agent.rerating import settled
+from moodzone_agent.types import Estimate
 from moodzone_agent.walk import Found, Skipped, Unreadable, walk
 from moodzone_agent.workers import AnalysisPool, Outcome, Task
 
@@ -123,21 +126,65 @@ def scan(
 
 
 def rate_stored(library: Library, model: ZoneModel) -> int:
-    """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number."""
+    """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number.
+
+    Some hundred at once are read, rated on all processors and stored; whoever interrupts it keeps what is stored.
+    """
     count = 0
-    for analysis in library.tracks_to_rate(model.model_id, FEATURES_VERSION):
-        if len(analysis.windows):
-            # Its frames are gone, but their arousal's course is in the ribbon; only the level comes anew.
-            course = library.ribbon(analysis.audio_id)[:, 1]
-            _rate(library, model, analysis, course if len(course) else None)
-            count += 1
+    threads = os.cpu_count() or 1
+    under_way: deque[Future[list[_Rating]]] = deque()
+    batches = library.tracks_to_rate(model.model_id, FEATURES_VERSION)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for batch in chain(batches, repeat(None)):
+                if batch is not None:
+                    model.load()
+                    under_way.append(pool.submit(_rate_batch, model, batch))
+                elif not under_way:
+                    break
+                if batch is None or len(under_way) > threads:
+                    ratings = under_way.popleft().result()
+                    with library.transaction():
+                        for rating in ratings:
+                            library.put_estimate(rating.audio_id, rating.estimate, rating.ribbon)
+                    count += len(ratings)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
     return count
+
+
+class _Rating(NamedTuple):
+    """What a model says of a track."""
+
+    audio_id: str
+    estimate: Estimate
+    ribbon: NDArray[np.float64]
+
+
+def _rate_batch(model: ZoneModel, batch: list[Waiting]) -> list[_Rating]:
+    waiting = [each for each in batch if len(each.analysis.windows)]
+    ratings = []
+    every = model.rate_tracks([each.analysis.windows for each in waiting])
+    for each, windows in zip(waiting, every, strict=True):
+        analysis = each.analysis
+        estimate = model.estimate(analysis.windows, windows)
+        # Its frames are gone, but their arousal's course is in the ribbon; only the level comes anew.
+        course = each.ribbon[:, 1]
+        ribbon = model.ribbon(windows, analysis.duration, course if len(course) else None)
+        estimate = settled(estimate, each.before, is_labelled=each.is_labelled)
+        ratings.append(_Rating(analysis.audio_id, estimate, ribbon))
+    return ratings
 
 
 def _rate(library: Library, model: ZoneModel, analysis: Analysis, course: NDArray[np.float32] | None) -> None:
     windows = model.rate(analysis.windows)
-    estimate = model.estimate(analysis.windows, windows)
-    library.put_estimate(analysis.audio_id, estimate, model.ribbon(windows, analysis.duration, course))
+    audio_id = analysis.audio_id
+    estimate = settled(
+        model.estimate(analysis.windows, windows),
+        library.estimate(audio_id),
+        is_labelled=library.label(audio_id) is not None,
+    )
+    library.put_estimate(audio_id, estimate, model.ribbon(windows, analysis.duration, course))
 
 
 class _Scan:
@@ -221,7 +268,7 @@ class _Scan:
         path, stamp = found.path, Stamp.of(found.stat)
         record = FileRecord(path, stamp, FileStatus.OK)
         if known is not None:  # it counts until the file is read without an error
-            record = replace(record, audio_id=known.audio_id, tag_hash=known.tag_hash)
+            record = replace(record, audio_id=known.audio_id, tag_hash=known.tag_hash, mark=known.mark)
         try:
             if found.sniff and not is_music(path):
                 record = replace(record, audio_id=None, status=FileStatus.SKIPPED, reason="not a music file")
@@ -322,6 +369,7 @@ class _Scan:
             tag_hash=state.tag_hash,
             artist=state.artist,
             title=state.title,
+            mark=state.mark.field if state.mark else "",
             tags_checked_ns=time.time_ns(),
         )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +9,16 @@ from typing import Final
 
 from exporters.backup import erase as erase_backups
 from exporters.base import Want, WriteStatus
-from exporters.filesystem import is_gone, replace_file
+from exporters.filesystem import is_gone
 from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
 from moodzone_agent import control
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.errors import CollectionError, FileError, LibraryError, UsageError
+from moodzone_agent.errors import CollectionError, FileError, LibraryError
+from moodzone_agent.library.backup import erase as erase_library_backups
+from moodzone_agent.library.backup import erase_rest
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
@@ -27,47 +26,11 @@ from moodzone_agent.single import AgentLock
 from moodzone_agent.undoing import AWAY, undo_run
 from moodzone_agent.writing import WriteResult, preview, remove_mark, values_of_ours, write_zones
 
-_COLUMNS: Final = ("path", "zone", "origin", "source", "audio_id")
 _MISSING: Final = (
     "is not there: plug in its drive, or scan the folder it was moved to, and run remove again; "
     "or give --forget-missing"
 )
 _FORGOTTEN: Final = "is not there; if it comes back, it may still hold its mark"
-
-
-def save_labels(library: Library, path: Path) -> None:
-    """Write the labels that count to a CSV file: path, zone, origin, source, audio id.
-
-    A file that an earlier try saved from this library is replaced. Errors: `UsageError` if there is any other,
-    or the file can't be written.
-    """
-    text = io.StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow(_COLUMNS)
-    for track in library.tracks(labelled=True):
-        if track.label:
-            place = next(iter((*track.paths, *track.away)), "")
-            label = track.label
-            rows.writerow((place, label.zone, label.origin, label.source, label.audio_id))
-    target = Path(os.path.realpath(path))
-    try:
-        if not is_gone(target) and not _was_saved_from(library, target):
-            raise UsageError(f"{path} holds something else; name another file for the labels")
-        replace_file(target, text.getvalue().encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise UsageError(f"labels cannot be saved to {path} ({error.strerror}); name another file") from error
-
-
-def _was_saved_from(library: Library, path: Path) -> bool:
-    """Whether a file holds labels, and of known recordings only: others may be the only copy."""
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *rows = csv.reader(file)
-    except (ValueError, csv.Error):
-        return False
-    return header == list(_COLUMNS) and all(
-        len(row) == len(_COLUMNS) and library.track(row[-1]) is not None for row in rows
-    )
 
 
 def remove_everything(
@@ -202,8 +165,8 @@ def _look(library: Library) -> _Known:
 
 def _delete(places: Places, journal: Journal, lock: AgentLock) -> None:
     try:
-        for end in ("", "-wal", "-shm"):
-            Path(f"{places.library}{end}").unlink(missing_ok=True)
+        erase_rest(places.library)
+        erase_library_backups(places.library_backups)
         places.settings.unlink(missing_ok=True)
         if places.settings.parent.is_dir():
             for left in list(places.settings.parent.iterdir()):  # by one who was killed changing the settings

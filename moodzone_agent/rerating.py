@@ -1,10 +1,11 @@
-"""What another model, or the same one with other cuts, would make of the library. Nothing is stored."""
+"""What another model, or the same one with other cuts, makes of the library. Nothing is stored here."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from moodzone_agent.classify.pool import WindowEstimates
 from moodzone_agent.classify.session import ZoneModel
@@ -12,6 +13,28 @@ from moodzone_agent.features.spec import FEATURES_VERSION
 from moodzone_agent.library.records import TrackRecord
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Estimate, Zone
+
+FLIP_LEAD: Final = 0.15
+"""By so much the probability of another zone must exceed that of a track's zone to take its place."""
+
+
+def settled(estimate: Estimate, before: Estimate | None, *, is_labelled: bool) -> Estimate:
+    """A new estimate, with the zone of the one before it kept where another leads by less than `FLIP_LEAD`.
+
+    So a new model does not move what it is as good as undecided about. A zone that is kept is never sure. Other cuts of
+    the same bundle are the user's will and move zones at once, and with a label there is nothing to keep.
+    """
+    if before is None or is_labelled or _bundle(before.model) == _bundle(estimate.model):
+        return estimate
+    lead = max(estimate.probabilities) - estimate.probabilities[before.zone.rank]
+    if before.zone is estimate.likeliest or lead >= FLIP_LEAD:
+        return estimate
+    return replace(estimate, kept=before.zone, sure=False)
+
+
+def _bundle(model: str) -> str:
+    """A model's id without its cuts."""
+    return model.partition("@")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +52,9 @@ def rerate(library: Library, model: ZoneModel) -> Iterator[Rerated]:
         analysis = library.analysis(track.audio_id, FEATURES_VERSION)
         if analysis is not None and len(analysis.windows):
             windows = model.rate(analysis.windows)
-            yield Rerated(track, model.estimate(analysis.windows, windows), windows)
+            estimate = model.estimate(analysis.windows, windows)
+            estimate = settled(estimate, track.estimate, is_labelled=track.label is not None)
+            yield Rerated(track, estimate, windows)
 
 
 @dataclass(slots=True)

@@ -85,16 +85,23 @@ class Estimate:
     """Whether the confidence reaches the model's threshold."""
     model: str
     """Id of the bundle that made it."""
+    kept: Zone | None = None
+    """The zone that the track had before, where it keeps that although another is more probable now."""
 
     @property
-    def zone(self) -> Zone:
+    def likeliest(self) -> Zone:
         """The most probable zone; of equals the calmer."""
         return ZONES[self.probabilities.index(max(self.probabilities))]
 
     @property
+    def zone(self) -> Zone:
+        """The zone of the track: the one it keeps, else the most probable."""
+        return self.kept or self.likeliest
+
+    @property
     def confidence(self) -> float:
-        """The probability of the zone, 1/3 to 1."""
-        return max(self.probabilities)
+        """The probability of the zone; 1/3 to 1, unless it is a kept one."""
+        return self.probabilities[self.zone.rank]
 
     @property
     def mark(self) -> Mark:

@@ -100,26 +100,29 @@ def library_medians(library: Library) -> FloatArray | None:
     return np.asarray(np.median(np.stack(means), axis=0), np.float32)
 
 
-def effects(model: ZoneModel, windows: FloatArray, medians: FloatArray) -> list[Reason]:
-    """All groups' parts in the zone that `model` gives to the windows [W, F], the largest first."""
+def effects(
+    model: ZoneModel, windows: FloatArray, medians: FloatArray, zone: Zone | None = None
+) -> list[Reason]:
+    """All groups' parts in a zone, by default the one that `model` gives to the windows [W, F], the largest first."""
     estimate = model.estimate(windows, model.rate(windows))
+    zone = zone or estimate.zone
     found = []
     for group, columns in _COLUMNS.items():
         changed = windows.copy()
         changed[:, columns] = medians[columns]
         ordinary = model.estimate(changed, model.rate(changed))
-        change = _probability(estimate.probabilities, estimate.zone) - _probability(
-            ordinary.probabilities, estimate.zone
-        )
+        change = _probability(estimate.probabilities, zone) - _probability(ordinary.probabilities, zone)
         found.append(Reason(group, change, _words(group, windows.mean(axis=0), medians)))
     return sorted(found, key=lambda reason: -abs(reason.change))
 
 
-def reasons(model: ZoneModel, windows: FloatArray, medians: FloatArray) -> list[Reason]:
+def reasons(
+    model: ZoneModel, windows: FloatArray, medians: FloatArray, zone: Zone | None = None
+) -> list[Reason]:
     """The groups that move the track's zone most: three, up to five that matter; fewer where nothing else does."""
     return [
         reason
-        for place, reason in enumerate(effects(model, windows, medians)[:_MOST_TOLD])
+        for place, reason in enumerate(effects(model, windows, medians, zone)[:_MOST_TOLD])
         if abs(reason.change) >= (_LEAST_TOLD if place < _SURELY_TOLD else _WORTH_TELLING)
     ]
 

@@ -306,4 +306,12 @@ def remember_file(library: Library, path: Path) -> None:
         stamp = Stamp.of(path.stat())
     except (FileError, OSError):
         return
-    library.put_file(replace(record, stamp=stamp, tag_hash=state.tag_hash, tags_checked_ns=time.time_ns()))
+    library.put_file(
+        replace(
+            record,
+            stamp=stamp,
+            tag_hash=state.tag_hash,
+            mark=state.mark.field if state.mark else "",
+            tags_checked_ns=time.time_ns(),
+        )
+    )

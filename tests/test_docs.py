@@ -80,7 +80,8 @@ def test_links_lead_somewhere() -> None:
 def test_every_command_is_in_the_readme() -> None:
     code = (
         "from moodzone_agent.cli import app\n"
-        "print(*[command.name or command.callback.__name__ for command in app.registered_commands])"
+        "print(*[command.name or command.callback.__name__ for command in app.registered_commands])\n"
+        "print(*[group.name for group in app.registered_groups])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

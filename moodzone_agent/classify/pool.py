@@ -25,7 +25,11 @@ class WindowEstimates:
 
     def only(self, window: int) -> WindowEstimates:
         """What it says of one window, by its number."""
-        at = slice(window, window + 1)
+        return self.between(window, window + 1)
+
+    def between(self, first: int, end: int) -> WindowEstimates:
+        """What it says of some windows in a row, by the numbers of the first and of the one behind them."""
+        at = slice(first, end)
         return WindowEstimates(self.probabilities[at], self.arousal[at], self.valence[at])
 
 

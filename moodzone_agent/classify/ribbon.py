@@ -106,4 +106,5 @@ def along(rows: NDArray[np.floating[Any]], frames: int) -> FloatArray:
 
 def _normal_share(deviations: NDArray[np.floating[Any]]) -> FloatArray:
     """Of a standard normal distribution, what lies below; SciPy's would take longer to import than to run."""
-    return np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in deviations.tolist()])
+    scaled = deviations.astype(np.float64) / -math.sqrt(2)
+    return 0.5 * np.fromiter(map(math.erfc, scaled.tolist()), np.float64, len(scaled))

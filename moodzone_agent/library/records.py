@@ -64,6 +64,8 @@ class FileRecord:
     tags_checked_ns: int = 0
     artist: str = ""
     title: str = ""
+    mark: str | None = None
+    """Our own field in its tags when they were last read, empty for none; None where that isn't known."""
     mounted: bool = True
     """Whether its volume is there now. Not stored."""
 
@@ -87,6 +89,22 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     frames: NDArray[np.float32] | None = None
     """[T, K] of `spec.RIBBON_COLUMNS`. Not stored: what the frame model makes of them lives on in the ribbon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A recording that a model has not rated yet."""
+
+    analysis: Analysis
+    before: Estimate | None
+    """What another model said of it."""
+    is_labelled: bool
+    ribbon_data: bytes
+
+    @property
+    def ribbon(self) -> NDArray[np.float32]:
+        """[N, 2] rank of the zone and arousal along the track by the other model; no rows without one."""
+        return unpack_ribbon(self.ribbon_data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ CREATE TABLE place_event (
 CREATE INDEX place_event_by_place ON place_event (collection, volume, path, field, arrival);
 """
 
-_VERSION_5: Final = """
+_VERSION_4: Final = """
 -- What looks like the user's corrections, in order of arrival, and what became of each.
 CREATE TABLE correction (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -199,7 +199,12 @@ CREATE INDEX correction_by_state ON correction (state);
 CREATE INDEX correction_by_place ON correction (collection, volume, path, field);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_5)
+_VERSION_5: Final = """
+-- Our own field in a file's tags when they were last read; NULL where that was never noted.
+ALTER TABLE file ADD COLUMN mark TEXT;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """The script at index ``n`` leads from version ``n`` to ``n + 1``. A released script is never edited."""
 
 

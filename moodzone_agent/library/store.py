@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from exporters.base import Field, Place
 from exporters.filesystem import is_gone
-from moodzone_agent.errors import LibraryError
+from moodzone_agent.errors import DamagedLibraryError, LibraryError
 from moodzone_agent.library.records import (
     Analysis,
     FileRecord,
@@ -33,6 +34,7 @@ from moodzone_agent.library.records import (
     RunRecord,
     Stamp,
     TrackRecord,
+    Waiting,
     pack_ribbon,
     unpack_ribbon,
 )
@@ -53,7 +55,7 @@ __all__ = [
 ]
 
 _BUSY_SECONDS: Final = 30.0
-_CHECKED_WHEN_OPENED: Final = 32 << 20
+CHECKED_WHEN_OPENED: Final = 32 << 20
 """Bytes up to which a library is checked each time it is opened for writing; it takes some 0.1 s."""
 
 _SELECT_FILE: Final = "SELECT file.*, uid, mount, root FROM file JOIN volume ON volume.id = file.volume"
@@ -104,7 +106,7 @@ class Library:
                 connection.execute("PRAGMA synchronous = FULL")  # labels must survive a power cut
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(f"PRAGMA query_only = {int(read_only)}")
-            if not read_only and path.stat().st_size <= _CHECKED_WHEN_OPENED:
+            if not read_only and path.stat().st_size <= CHECKED_WHEN_OPENED:
                 library.check()
         except BaseException:
             connection.close()
@@ -125,11 +127,26 @@ class Library:
         """Close the database."""
         self.close()
 
-    def check(self) -> None:
-        """Read the whole database; raises LibraryError if it is damaged. Takes seconds for a large one."""
-        complaint = self._rows("PRAGMA quick_check(1)")[0][0]
-        if complaint != "ok":
-            raise LibraryError(_damaged(self.path, complaint))
+    def check(self, *, thorough: bool = False) -> None:
+        """Read the whole database, if ``thorough`` comparing indexes with their tables, too.
+
+        Takes seconds for a large one, several times as long if thorough. Raises DamagedLibraryError.
+        """
+        self._check("integrity_check(1)" if thorough else "quick_check(1)")
+
+    def check_tables(self, names: Iterable[str]) -> None:
+        """Read only these tables. Raises DamagedLibraryError."""
+        for name in names:
+            self._check(f"quick_check({name})")
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Make an empty database a copy of what this one holds now; others may use it and write meanwhile.
+
+        Raises sqlite3.Error where either side fails.
+        """
+        self._connection.backup(
+            target
+        )  # in one step: by pages it would begin anew whenever another process writes
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -179,6 +196,7 @@ class Library:
                 tags_checked_ns=record.tags_checked_ns,
                 artist=_text(record.artist),
                 title=_text(record.title),
+                mark=record.mark,
             )
 
     def mark_missing(
@@ -250,18 +268,7 @@ class Library:
         )
         if not rows:
             return None
-        row = rows[0]
-        track, windows = _unpack(row)
-        return Analysis(
-            audio_id=audio_id,
-            duration=row["duration"],
-            tempo=row["tempo"],
-            drops=_list(row["drops"]),
-            features_version=row["version"],
-            track=track,
-            windows=windows,
-            warnings=_list(row["warnings"]),
-        )
+        return _analysis(rows[0])
 
     def analyses(self, features_version: int, *, at_most: int | None = None) -> Iterator[Analysis]:
         """The analyses with features of this version: all, or a sample that stays the same while nothing is added.
@@ -296,6 +303,8 @@ class Library:
     def put_estimate(self, audio_id: str, estimate: Estimate, ribbon: NDArray[np.floating[Any]]) -> None:
         """Store what a model says of a recording that is known here, in place of what was said before.
 
+        The column ``zone`` holds the zone of the track: where that is not the most probable one, it is a kept one.
+
         ``ribbon``: [N, 2] rank of the zone (0-2) and arousal (1-9) along the track.
         """
         yellow, green, purple = estimate.probabilities
@@ -320,22 +329,34 @@ class Library:
         rows = self._rows("SELECT ribbon FROM estimate WHERE audio_id = ?", (audio_id,))
         return unpack_ribbon(rows[0]["ribbon"] if rows else b"")
 
-    def tracks_to_rate(self, model: str, features_version: int) -> Iterator[Analysis]:
-        """The analyses, with features of this version, that ``model`` has not rated; needs no audio.
+    def estimate(self, audio_id: str) -> Estimate | None:
+        """What a model says of a recording."""
+        rows = self._rows("SELECT * FROM estimate WHERE audio_id = ?", (audio_id,))
+        return _estimate(rows[0]) if rows else None
+
+    def tracks_to_rate(
+        self, model: str, features_version: int, *, at_once: int = 256
+    ) -> Iterator[list[Waiting]]:
+        """What ``model`` has not rated and has features of this version, so many at once; needs no audio.
 
         Estimates may be stored while this is iterated.
         """
-        waiting = self._rows(
+        last = 0
+        while rows := self._rows(
             """
-            SELECT audio_id FROM features LEFT JOIN estimate USING (audio_id)
-            WHERE version = ? AND model IS NOT ? ORDER BY features.rowid
+            SELECT features.rowid AS number, track.*, features.*, estimate.*, features.audio_id AS audio_id,
+                   last_label.zone IS NOT NULL AS is_labelled
+            FROM features JOIN track USING (audio_id) LEFT JOIN estimate USING (audio_id)
+            LEFT JOIN last_label USING (audio_id)
+            WHERE version = ? AND model IS NOT ? AND features.rowid > ? ORDER BY features.rowid LIMIT ?
             """,
-            (features_version, model),
-        )
-        for (audio_id,) in waiting:
-            analysis = self.analysis(audio_id, features_version)
-            if analysis is not None:
-                yield analysis
+            (features_version, model, last, at_once),
+        ):
+            last = rows[-1]["number"]
+            yield [
+                Waiting(_analysis(row), _estimate(row), bool(row["is_labelled"]), row["ribbon"] or b"")
+                for row in rows
+            ]
 
     def add_label(self, label: Label) -> None:
         """Add to the history what the user said of a recording, analysed or not."""
@@ -389,6 +410,13 @@ class Library:
         for track in self._tracks(condition, {"zone": zone, "unsure": unsure, "labelled": labelled}):
             if inside is None or track.audio_id in inside:
                 yield track
+
+    def files_to_mark(self) -> Iterator[Path]:
+        """The files that are there and whose own field isn't known to hold the mark of their track."""
+        marks = {record.path: record.mark for record in self.files() if record.mounted}
+        for track in self.tracks():
+            if track.mark is not None:
+                yield from (path for path in track.paths if marks.get(path) != track.mark.field)
 
     def hold(self, paths: Iterable[Path], run: str) -> None:
         """Note that these files, known or not, are not to be written until asked; ``run`` names the undo."""
@@ -500,6 +528,11 @@ class Library:
         with self.transaction():
             self._put("meta", key=key, value=_text(value))
 
+    def _check(self, pragma: str) -> None:
+        complaint = self._rows(f"PRAGMA {pragma}")[0][0]
+        if complaint != "ok":
+            raise DamagedLibraryError(_damaged(self.path, complaint))
+
     def _rows(self, statement: str, values: Any = ()) -> list[sqlite3.Row]:
         with _translated(self.path):
             return self._connection.execute(statement, values).fetchall()
@@ -593,14 +626,18 @@ def _translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
+    except DamagedLibraryError:
+        raise
     except LibraryError as error:
         raise LibraryError(f"The library {path} cannot be used. {error}") from error
+    except UnicodeDecodeError as error:  # SQLite itself doesn't look into texts
+        raise DamagedLibraryError(_damaged(path, str(error))) from error
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # mistakes of the program, not of the disk
         raise
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise LibraryError(_damaged(path, str(error))) from error
+            raise DamagedLibraryError(_damaged(path, str(error))) from error
         if code == sqlite3.SQLITE_BUSY:
             raise LibraryError(
                 f"Another program holds the library {path}; try again when it is done."
@@ -633,6 +670,29 @@ def _unpack(row: sqlite3.Row) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     return track, windows.reshape(-1, len(track))
 
 
+def _analysis(row: sqlite3.Row) -> Analysis:
+    track, windows = _unpack(row)
+    return Analysis(
+        audio_id=row["audio_id"],
+        duration=row["duration"],
+        tempo=row["tempo"],
+        drops=_list(row["drops"]),
+        features_version=row["version"],
+        track=track,
+        windows=windows,
+        warnings=_list(row["warnings"]),
+    )
+
+
+def _estimate(row: sqlite3.Row) -> Estimate | None:
+    if row["model"] is None:
+        return None
+    probabilities = (row["yellow"], row["green"], row["purple"])
+    made = Estimate(probabilities, row["arousal"], row["valence"], bool(row["sure"]), row["model"])
+    zone = Zone(row["zone"])
+    return made if zone is made.likeliest else replace(made, kept=zone)
+
+
 def _file_record(row: sqlite3.Row, path: Path, *, mounted: bool = True) -> FileRecord:
     return FileRecord(
         path=path,
@@ -644,6 +704,7 @@ def _file_record(row: sqlite3.Row, path: Path, *, mounted: bool = True) -> FileR
         tags_checked_ns=row["tags_checked_ns"],
         artist=row["artist"],
         title=row["title"],
+        mark=row["mark"],
         mounted=mounted,
     )
 
@@ -663,10 +724,7 @@ def _track_record(row: sqlite3.Row, files: list[FileRecord]) -> TrackRecord:
     here = [file for file in files if file.mounted and file.status is FileStatus.OK]
     away = [file for file in files if file not in here]
     named = next((file for file in here + away if file.artist or file.title), None)
-    estimate = label = None
-    if row["model"] is not None:
-        probabilities = (row["yellow"], row["green"], row["purple"])
-        estimate = Estimate(probabilities, row["arousal"], row["valence"], bool(row["sure"]), row["model"])
+    label = None
     if row["label_zone"] is not None:
         origin = LabelOrigin(row["origin"])
         label = Label(row["audio_id"], Zone(row["label_zone"]), origin, row["source"], row["time_ns"])
@@ -676,7 +734,7 @@ def _track_record(row: sqlite3.Row, files: list[FileRecord]) -> TrackRecord:
         tempo=row["tempo"],
         drops=_list(row["drops"]),
         warnings=_list(row["warnings"]),
-        estimate=estimate,
+        estimate=_estimate(row),
         label=label,
         ribbon_data=row["ribbon"] or b"",
         paths=tuple(file.path for file in here),

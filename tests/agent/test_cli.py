@@ -32,6 +32,7 @@ COMMANDS = (
     "remove",
     "show",
     "list",
+    "labels",
     "label",
     "demo",
     "doctor",

@@ -268,14 +268,26 @@ class TestTracks:
         library.put_analysis(analysis("old", version=0))
         library.put_estimate("b", estimate(model="m2"), NO_RIBBON)
         rated = []
-        for found in library.tracks_to_rate("m2", 1):
+        for (waiting,) in library.tracks_to_rate("m2", 1, at_once=1):
+            found = waiting.analysis
             np.testing.assert_array_equal(found.windows, analysis(found.audio_id).windows)
             np.testing.assert_array_equal(found.track, analysis(found.audio_id).track)
             library.put_estimate(found.audio_id, estimate(model="m2"), NO_RIBBON)
             rated.append(found.audio_id)
         assert rated == ["a", "c"]
         assert list(library.tracks_to_rate("m2", 1)) == []
-        assert len(list(library.tracks_to_rate("m3", 1))) == 3
+        (batch,) = library.tracks_to_rate("m3", 1)
+        assert [(each.before, each.is_labelled) for each in batch] == [(estimate(model="m2"), False)] * 3
+
+    def test_a_kept_zone_counts(self, library: Library) -> None:
+        kept = replace(estimate(Zone.GREEN), kept=Zone.PURPLE)
+        rate(library, "x", kept)
+        track = library.track("x")
+        assert track is not None
+        assert (track.estimate, library.estimate("x"), library.estimate("y")) == (kept, kept, None)
+        assert track.mark == Mark(Zone.PURPLE, MarkState.RATED)
+        assert kept.confidence == 0.1
+        assert [len(list(library.tracks(zone=zone))) for zone in Zone] == [0, 0, 1]
 
     def test_copies_are_recognised_by_what_is_known(self, library: Library, tmp_path: Path) -> None:
         library.put_analysis(analysis("x"))

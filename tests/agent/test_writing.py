@@ -23,6 +23,7 @@ from exporters.undo import Outcome
 from moodzone_agent import control, removal
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import JournalError, UsageError
+from moodzone_agent.library.label_csv import export_labels
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import MountTable, Volume
@@ -626,22 +627,22 @@ def test_labels_are_saved(world: World, originals: Path, tmp_path: Path) -> None
     world.add(originals / "0.mp3")
     world.scan()
     label(world, path, Zone.PURPLE)
-    removal.save_labels(world.library, tmp_path / "labels.csv")
+    export_labels(world.library, tmp_path / "labels.csv")
     with (tmp_path / "labels.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     assert [(row["path"], row["zone"], row["origin"]) for row in rows] == [(str(path), "PURPLE", "corrected")]
     label(world, path, Zone.GREEN)
-    removal.save_labels(world.library, tmp_path / "labels.csv")  # the earlier try failed later on
+    export_labels(world.library, tmp_path / "labels.csv")  # the earlier try failed later on
     saved = (tmp_path / "labels.csv").read_bytes()
     assert b"GREEN" in saved
     foreign = saved.replace(rows[0]["audio_id"].encode(), b"another library's")
     for content in (b"", b"path,zone\n", b"\x00\xff", saved.splitlines()[0][:-1], foreign):
         (tmp_path / "labels.csv").write_bytes(content)
         with pytest.raises(UsageError, match="name another file"):
-            removal.save_labels(world.library, tmp_path / "labels.csv")
+            export_labels(world.library, tmp_path / "labels.csv")
         assert (tmp_path / "labels.csv").read_bytes() == content
     with pytest.raises(UsageError, match="name another file"):
-        removal.save_labels(world.library, tmp_path / "none" / "labels.csv")
+        export_labels(world.library, tmp_path / "none" / "labels.csv")
     assert [each.name for each in tmp_path.iterdir()] == ["labels.csv"]
 
 

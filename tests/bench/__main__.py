@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "model": "what rating costs, by row, and the size of the bundle",
     "rhythm": "how often tempo and drops are right, on synthesised tracks",
     "ribbon": "how well the ribbon tells breaks and drops, on synthesised tracks",
+    "rerate": "re-rating a library from its stored features, when the model has changed",
     "merge": "time and memory of writing zones into a large rekordbox XML",
 }
 

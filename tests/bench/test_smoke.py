@@ -89,6 +89,18 @@ def test_merge_names_every_step(tmp_path: Path) -> None:
     assert all(row["peak MB"] > 1 for row in table["rows"])
 
 
+def test_rerate_rates_every_track(tmp_path: Path) -> None:
+    saved = tmp_path / "figures.json"
+    result = bench(
+        *("rerate", "--tracks", "20", "--windows", "4"),
+        *("--cache", str(tmp_path / "music"), "--json", str(saved)),
+    )
+    assert result.returncode == 0, result.stderr
+    (table,) = json.loads(saved.read_text(encoding="utf-8"))["tables"]
+    assert [row["what"] for row in table["rows"]] == ["read, rate and store", "the graph alone, one thread"]
+    assert table["rows"][0]["tracks/s"] * table["rows"][0]["s"] == pytest.approx(20)
+
+
 def test_drops_are_matched_one_to_one() -> None:
     from tests.bench.rhythm import matched
 

@@ -21,6 +21,7 @@ from xml.etree import ElementTree as ET
 from exporters.tags.edit import read_state
 from moodzone_agent.console import printable
 from moodzone_agent.errors import DataSetError, FileError, UsageError
+from moodzone_agent.library.label_csv import TAKEN_BACK
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import LabelOrigin, MarkState, Zone
 from moodzone_agent.walk import Found, walk
@@ -428,7 +429,11 @@ class _Reading:
         for number, row in rows:
             cells = {name: row[place] for name, place in columns.items() if place < len(row)}
             where = self._where(number)
-            zone = self._meant(cells.get("zone", ""), where)
+            word, audio_id = cells.get("zone", ""), cells.get("audio_id", "").strip()
+            if audio_id and _key(word) == TAKEN_BACK and TAKEN_BACK not in self._aliases:
+                self._labels = [label for label in self._labels if label.audio_id != audio_id]
+                continue
+            zone = self._meant(word, where)
             if zone is None:
                 continue
             location = cells.get("path", "")
@@ -441,7 +446,7 @@ class _Reading:
                     cells.get("artist", "").strip(),
                     cells.get("title", "").strip(),
                     _seconds(cells.get("duration", "")),
-                    cells.get("audio_id", "").strip() or None,
+                    audio_id or None,
                 )
             )
 
