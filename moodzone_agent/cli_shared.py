@@ -51,12 +51,18 @@ def setting() -> tuple[Places, Settings]:
 
 @contextmanager
 def open_library(places: Places, *, must_exist: bool = False) -> Iterator[Library]:
-    """The library, open. Errors: `UsageError` if it must exist and doesn't; `LibraryError`."""
-    from moodzone_agent.library.store import Library
+    """The library, open; a damaged one is rebuilt from its backup, and told about on stderr.
 
-    if must_exist and not places.library.exists():
+    Errors: `UsageError` if it must exist and doesn't; `LibraryError`.
+    """
+    from moodzone_agent.library.backup import backups_in, open_or_recover
+
+    if must_exist and not places.library.exists() and not backups_in(places.library_backups):
         raise UsageError("there is no library yet: `moodzone scan FOLDER` makes it")
-    with Library.open(places.library) as library:
+    library, recovery = open_or_recover(places.library, places.library_backups)
+    with library:
+        if recovery is not None:
+            sys.stderr.write(f"moodzone: {recovery}\n")
         yield library
 
 

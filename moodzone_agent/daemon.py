@@ -16,12 +16,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from exporters.base import Collection, Want, WriteStatus
 from exporters.journal import Journal
@@ -36,9 +36,11 @@ from moodzone_agent.errors import (
     CollectionError,
     FileError,
     JournalError,
+    LibraryError,
     UsageError,
 )
 from moodzone_agent.inbox import Inbox
+from moodzone_agent.library.backup import back_up, labels_from_tags, open_or_recover
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
@@ -57,6 +59,8 @@ _WRITTEN_AT_ONCE: Final = 100
 _STATUS_SECONDS: Final = 5.0
 _ERRORS_KEPT: Final = 5
 _RATE_OVER_SECONDS: Final = 600.0
+_BACKUP_SECONDS: Final = 3600.0
+"""Between two looks at whether a backup is due, which it is once a day."""
 LOG_NAME: Final = "agent.log"
 _LOG_BYTES: Final = 1_000_000
 _LOGS_KEPT: Final = 3
@@ -113,6 +117,9 @@ class Agent:
         self._next_sweep = 0.0
         self._next_poll = 0.0
         self._next_status = 0.0
+        self._next_backup = 0.0
+        self._reads_labels = False
+        """Whether the library was rebuilt, so that the tags may know labels that it lacks."""
         self._quiet_since = 0.0
         """Since when no new correction was found."""
         self._stamps: dict[str, tuple[object, ...]] = {}
@@ -126,8 +133,20 @@ class Agent:
         self._stopping.set()
         self._wake()
 
+    def tell_recovery(self, text: str) -> None:
+        """Note that the library was rebuilt; labels that only tags still hold are read after the next sweep."""
+        self._note_error(text)
+        self._reads_labels = True
+
     def run(self, library: Library) -> None:
         """Work until stopped. Errors: `UsageError` where the settings name no folder; `LibraryError`; `BundleError`."""
+        with self.opened(library):
+            while not self._stopping.is_set():
+                self.step(TICK_SECONDS if self._is_busy() else IDLE_SECONDS)
+
+    @contextmanager
+    def opened(self, library: Library) -> Iterator[Self]:
+        """Watch, for as long as the context lasts. Errors: as of `run`."""
         roots = self._roots()
         if not roots:
             raise UsageError("no folder is watched: name one with --folder, or set folders in [agent]")
@@ -142,20 +161,20 @@ class Agent:
             roots, settle_seconds=agent.settle_seconds, poll_seconds=agent.poll_seconds, clock=self._clock
         ) as watcher:
             self._watcher, self._wake = watcher, watcher.wake
-            self._work.writes.update(self._files_to_mark())
+            self._work.writes.update(self._library.files_to_mark())
             try:
-                while not self._stopping.is_set():
-                    self._step()
+                yield self
             finally:
                 control.clear_status(self._places)
 
-    def _step(self) -> None:
-        """One round of everything that is due."""
-        self._listen(TICK_SECONDS if self._is_busy() else IDLE_SECONDS)
+    def step(self, wait: float) -> None:
+        """One round of everything that is due, having waited for it at most so many seconds."""
+        self._listen(wait)
         self._analyse()
         self._look_for_corrections()
         self._take_corrections()
         self._write()
+        self._back_up()
         self._tell()
 
     # What happens around us
@@ -207,23 +226,21 @@ class Agent:
             return
         self._watcher.set_roots(self._roots())
         self._load_model()
-        self._work.writes.update(self._files_to_mark())
+        self._work.writes.update(self._library.files_to_mark())
 
     def _load_model(self) -> None:
         champion = Registry(self._places.models).champion()
         if champion.warning:
             self._note_error(champion.warning)
         self._model = ZoneModel(champion.bundle, self._settings.zones)
+        self._work.folders.update(self._roots())  # a scan rates what this model has not seen
 
     def _roots(self) -> list[Path]:
         return list(self._folders if self._folders is not None else self._settings.agent.watched)
 
-    def _stamp_of_settings(self) -> tuple[int, int] | None:
-        try:
-            status = self._places.settings.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+    def _stamp_of_settings(self) -> tuple[object, ...]:
+        """Of the settings, and of the word on which model is in use."""
+        return _stamp_of_files([self._places.settings, Registry(self._places.models).champion_file])
 
     # Analysis
 
@@ -240,6 +257,7 @@ class Agent:
             folders = set(self._work.folders)
             if self._scan(folders, lambda: bool(self._work.files)):
                 self._work.folders -= folders
+                self._read_labels()
 
     def _scan(self, roots: set[Path], is_interrupted: Callable[[], bool]) -> bool:
         """Scan until done; False where it had to end early."""
@@ -261,6 +279,15 @@ class Agent:
                     ):
                         return False
         return True
+
+    def _read_labels(self) -> None:
+        """Once after the library was rebuilt: labels that only the files' own fields still tell."""
+        if self._reads_labels:
+            self._reads_labels = False
+            paths = [record.path for record in self._library.files() if record.mounted]
+            given = labels_from_tags(self._library, paths)
+            if given:
+                log.info("%d labels were read out of the files' tags", len(given))
 
     def _take_result(self, result: ScanResult) -> None:
         self._work.files.discard(result.path)
@@ -370,9 +397,15 @@ class Agent:
         """Whether the file would not be written, and is what it was then."""
         return self._refused.get(want.path) == _stamp_of_files([want.path])
 
-    def _files_to_mark(self) -> set[Path]:
-        """All files whose own mark is not the one that they should carry."""
-        return set(self._library.files_to_mark())
+    def _back_up(self) -> None:
+        """Once a day; a backup that can't be made is told, and nothing stops."""
+        now = self._clock()
+        if now >= self._next_backup and not self._is_busy():
+            self._next_backup = now + _BACKUP_SECONDS
+            try:
+                back_up(self._library, self._places.library_backups)
+            except LibraryError as error:
+                self._note_error(str(error))
 
     # Telling
 
@@ -423,9 +456,13 @@ def run_agent(places: Places, *, folders: Iterable[Path] | None = None, write: b
     """
     lower_priority()
     keep_log(places.agent)
-    with AgentLock(places), Library.open(places.library) as library:
+    with AgentLock(places), ExitStack() as stack:
+        library, recovery = open_or_recover(places.library, places.library_backups)
+        stack.enter_context(library)
         control.take_requests(places, starting=True)
         agent = Agent(places, folders=folders, write=write)
+        if recovery is not None:
+            agent.tell_recovery(str(recovery))
 
         def stop(number: int, _frame: object) -> None:
             if number == signal.SIGINT:  # who presses it twice does not want to wait

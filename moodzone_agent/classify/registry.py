@@ -77,6 +77,11 @@ class Registry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def champion_file(self) -> Path:
+        """The file that says which bundle is in use; it changes with every promotion."""
+        return self.folder / _CHAMPION
+
     def bundles(self) -> list[Entry]:
         """All by number, the one that ships first; those that can't be used too, with the reason."""
         return [self._entry(number) for number in (SHIPPED, *self._numbers())]
