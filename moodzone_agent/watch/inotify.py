@@ -10,9 +10,13 @@ from collections.abc import Callable
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import (
+    CallbackId,
     InotifyConstants,
     InotifyEvent,
     InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
     inotify_add_watch,
     inotify_init,
 )
@@ -46,6 +50,15 @@ class _Reader(InotifyFD):
     def __init__(self, on_overflow: Callable[[], None]) -> None:
         super().__init__()
         self._on_overflow = on_overflow
+
+    def _add_callback(
+        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+    ) -> WatchDescriptor:
+        # A folder made just after the one around it is added twice. Watchdog's own way then is to warn, in words
+        # that hold the names of all folders watched, so that a tree that is copied in takes quadratic time.
+        watch = self._get_or_create_watch(path, mask)
+        watch.callbacks[id_] = callback
+        return watch.wd
 
     def handle_event(self, event: InotifyEvent) -> None:
         super().handle_event(event)

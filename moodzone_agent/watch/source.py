@@ -15,9 +15,10 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -50,6 +51,8 @@ _CHECK_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
 _MOST_EVENTS: Final = 50_000
 """Events kept until `Watcher.changes` is called; beyond, a sweep costs less."""
+_MOST_DELAYS: Final = 10
+"""Times that a file stands still, for which what is gone is kept back at most."""
 _MOUNT_TABLE: Final = Path("/proc/self/mountinfo")
 
 _SEEN: Final[list[type[FileSystemEvent]]] = [
@@ -93,9 +96,11 @@ class Changes(NamedTuple):
     sweep: frozenset[Path] = frozenset()
     """Roots, as given, to be scanned as a whole, since changes may have been missed: for `pipeline.scan`."""
     gone: frozenset[Path] = frozenset()
-    """Files and folders that are no longer there while their root is, the outermost only. Not for `pipeline.scan`,
-    which calls a path that is gone unreadable and keeps its records: `Library.mark_missing(path, ())` marks the file
-    at the path, and all files below it. It asks the disk again, and does nothing if the drive was pulled out."""
+    """Files and folders that are no longer there while their root is; of those here, the outermost.
+
+    Not for `pipeline.scan`, which calls a path that is gone unreadable and keeps its records:
+    `Library.mark_missing(path, ())` marks the file at the path, and all files below it. It asks the disk again, and
+    does nothing if the drive was pulled out."""
 
     def __bool__(self) -> bool:
         return any(self)
@@ -152,10 +157,12 @@ class Watcher:
         self._kernel_lost = False
         self._is_woken = False
         self._settling = Settling(settle_seconds)
-        self._absent: dict[Path, float] = {}
-        """What was said to be gone, and when to believe it; in the order of time, as are the folders."""
+        self._absent: set[Path] = set()
+        """What was said to be gone, to be told together, so that a deleted folder is told as one."""
+        self._absent_due = self._absent_limit = 0.0
+        """When to believe it, and when at the latest if ever more is deleted."""
         self._folders: dict[Path, float] = {}
-        """New folders, and when to look for files that came before they were watched."""
+        """New folders, and when to look for files that came before they were watched; in the order of time."""
         self._have_folders_come = False
         """Since the last check, so that watches may have run out."""
         self._next_check = clock()
@@ -224,18 +231,19 @@ class Watcher:
             if self._is_woken or self._ready or self._sweep or self._gone or now >= end:
                 self._is_woken = False
                 return self._result()
-            times = [
-                end,
-                self._next_check,
-                self._settling.due(),
-                *_first(self._absent),
-                *_first(self._folders),
-            ]
-            wait = min(moment for moment in times if moment is not None) - now
             try:
-                self._take_event(self._inbox.get(timeout=max(0.0, wait)))
+                self._take_event(self._inbox.get(timeout=max(0.0, min(end, *self._moments()) - now)))
             except queue.Empty:
                 continue
+
+    def _moments(self) -> Iterator[float]:
+        """When something is to be done next."""
+        yield self._next_check
+        if (due := self._settling.due()) is not None:
+            yield due
+        if self._absent:
+            yield self._absent_due
+        yield from islice(self._folders.values(), 1)
 
     def _result(self) -> Changes:
         changes = Changes(frozenset(self._ready), frozenset(self._sweep), frozenset(self._gone))
@@ -268,7 +276,10 @@ class Watcher:
                 self._next_check = now
                 return
             self._settling.note(path, None, now)
-            self._absent.setdefault(path, now + self._settle_seconds)
+            if not self._absent:
+                self._absent_limit = now + _MOST_DELAYS * self._settle_seconds
+            self._absent.add(path)
+            self._absent_due = min(now + self._settle_seconds, self._absent_limit)
         elif is_folder:
             self._have_folders_come = True
             self._folders.setdefault(path, now + self._settle_seconds)
@@ -304,9 +315,9 @@ class Watcher:
             root = self._root_of(folder)
             if root is not None and isinstance(look(folder, root), Path):
                 self._note_all(folder, root, now)
-        if any(moment <= now for moment in _first(self._absent)):
+        if self._absent and now >= self._absent_due:
             self._check(now)  # when a drive is pulled out, all its files look gone
-            absent = _due(self._absent, now)
+            absent, self._absent = self._absent, set()
             self._gone.update(_outermost(path for path in absent if self._root_of(path) and is_gone(path)))
 
     def _note_all(self, folder: Path, root: Path, now: float) -> None:
@@ -418,7 +429,10 @@ class Watcher:
 
     def _unschedule(self, source: _Source) -> None:
         watch, source.watch = source.watch, None
-        if self._observer is not None and watch is not None:
+        shared = any(
+            other.watch == watch for other in self._sources.values()
+        )  # as by a folder and a link to it
+        if self._observer is not None and watch is not None and not shared:
             self._observer.unschedule(watch)
 
     def _stop(self, source: _Source, reason: str) -> None:
@@ -427,9 +441,7 @@ class Watcher:
         source.pollers = []
         self._unschedule(source)
         source.state = State(Mode.AWAY, reason)
-        self._absent = {
-            path: moment for path, moment in self._absent.items() if not path.is_relative_to(source.real)
-        }
+        self._absent = {path for path in self._absent if not path.is_relative_to(source.real)}
 
     def _drop_observer(self) -> None:
         observer, self._observer = self._observer, None
@@ -523,11 +535,6 @@ def _can_be_read(path: Path) -> bool:
         return is_complete(path)
     except OSError:
         return True
-
-
-def _first(times: Mapping[Path, float]) -> Sequence[float]:
-    """The first of times in their order, if any."""
-    return [time for _, time in zip(range(1), times.values(), strict=False)]
 
 
 def _due(times: dict[Path, float], now: float) -> list[Path]:

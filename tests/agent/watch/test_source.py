@@ -263,6 +263,12 @@ class TestWhatWatchdogIsKnownFor:
             fill(root, "c.mp3")
             Told(watcher, lambda told: root / "c.mp3" in told.ready)
 
+    def test_folders_made_right_after_each_other(self, watcher: Watcher, root: Path) -> None:
+        """Watchdog comes to some twice, and to their files perhaps without an event."""
+        names = {f"{number}/a/b/c/d/e/x.mp3" for number in range(100)}
+        fill(root, *names)
+        told(watcher, root, ready=names)
+
     def test_an_emitter_that_dies_alone(self, watcher: Watcher, root: Path) -> None:
         assert watcher._observer is not None
         [emitter] = watcher._observer.emitters
@@ -384,13 +390,17 @@ class TestLimits:
             assert name in watcher.modes()[root].reason
             fill(root, "a/b/1.mp3")
             told(watcher, root, ready={"a/b/1.mp3"})
-            shutil.rmtree(root / "a")
+            (root / "a").rename(root.parent / "out")
             told(watcher, root, gone={"a"})
 
     @pytest.mark.parametrize(
         ("limit", "value", "later"),
-        [("max_inotify_instances", 0, 0), ("max_inotify_watches", 0, 0), ("max_inotify_watches", 3, 0)]
-        + [("max_inotify_watches", 10, 8)],
+        [
+            ("max_inotify_instances", 0, 0),
+            ("max_inotify_watches", 0, 0),
+            ("max_inotify_watches", 3, 0),
+            ("max_inotify_watches", 10, 8),
+        ],
     )
     def test_the_kernels_own_limits(self, root: Path, limit: str, value: int, later: int) -> None:
         """In a namespace that has its own. Watchdog says nothing when only some folders of a root find no place."""
@@ -418,9 +428,11 @@ class TestLimits:
                         break
         """
         done = subprocess.run(
-            ["unshare", "--user", "--map-root-user", "sh", "-c"]
-            + [f'echo {value} > /proc/sys/user/{limit} && exec "$@"', "sh"]
-            + [sys.executable, "-c", textwrap.dedent(code), root],
+            [
+                *("unshare", "--user", "--map-root-user", "sh", "-c"),
+                *(f'echo {value} > /proc/sys/user/{limit} && exec "$@"', "sh"),
+                *(sys.executable, "-c", textwrap.dedent(code), root),
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -571,6 +583,18 @@ class TestRoots:
             Told(watcher, lambda told: told.sweep == {link})
             fill(root.parent, "other/b.mp3")
             told(watcher, root.parent, ready={"other/b.mp3"})
+
+    @posix
+    def test_a_folder_and_a_link_to_it(self, root: Path) -> None:
+        link = root.parent / "link"
+        link.symlink_to(root)
+        with started(root, link) as watcher:
+            fill(root, "a.mp3")
+            told(watcher, root, ready={"a.mp3"})
+            link.unlink()
+            Told(watcher, lambda _: watcher.modes()[link].mode is Mode.AWAY)
+            fill(root, "b.mp3")
+            told(watcher, root, ready={"b.mp3"})
 
     def test_other_roots(self, root: Path) -> None:
         for name in "abc":
@@ -751,6 +775,16 @@ class TestScripted:
         assert scripted.changes(0).gone == {root / "a.mp3", root / "b", root / "z"}
         script.now += 2
         assert scripted.changes(0).ready == {root / "c" / "1.mp3"}
+
+    def test_deletions_without_end_are_told_in_between(
+        self, scripted: Watcher, script: Script, root: Path
+    ) -> None:
+        gone: set[Path] = set()
+        for number in range(100):
+            script.tell(FileDeletedEvent(str(root / f"{number}.mp3")))
+            gone |= scripted.changes(0).gone
+            script.now += 1
+        assert len(gone) >= 70
 
     def test_nothing_is_gone_with_its_root(self, scripted: Watcher, script: Script, root: Path) -> None:
         script.tell(FileDeletedEvent(str(root / "a.mp3")))
