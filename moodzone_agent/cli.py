@@ -236,7 +236,10 @@ def label(
         bool, typer.Option("--confirm", help="The zones they have are right; give no ZONE.")
     ] = False,
 ) -> None:
-    """Say which zone tracks belong to; no rating ever overrides that. `none` takes it back."""
+    """Say which zone tracks belong to; no rating ever overrides that.
+
+    `none` takes that back; for a track without a label it means that its files are not to be tagged.
+    """
     import time
 
     from moodzone_agent.types import Label
@@ -247,6 +250,7 @@ def label(
         raise UsageError(f"{word!r} is not a zone: end with yellow, green, purple or none")
     if not names:
         raise UsageError("name at least one file before the zone")
+    left_alone = 0
     with open_library(places, must_exist=True) as library, library.transaction():
         for name in names:
             track = _known(library, Path(name))
@@ -256,10 +260,14 @@ def label(
                 if mark is None:
                     raise UsageError(f"{shown(Path(name))} has no zone to confirm")
                 library.add_label(Label(track.audio_id, mark.zone, LabelOrigin.CONFIRMED, "cli", now))
+            elif word.upper() == "NONE" and track.label is None:
+                library.hold(track.paths, "label none")
+                left_alone += 1
             elif word.upper() == "NONE":
                 library.retract_label(track.audio_id, "cli", now)
             else:
                 zone = Zone(word.upper())
+                library.release(track.paths)
                 origin = (
                     LabelOrigin.CORRECTED
                     if track.mark and track.mark.zone is not zone
@@ -267,8 +275,11 @@ def label(
                 )
                 library.add_label(Label(track.audio_id, zone, origin, "cli", now))
     tracks = f"{len(names):,} {'track' if len(names) == 1 else 'tracks'}"
-    done = "labelled" if confirm or word.upper() != "NONE" else "back to what the model says"
-    out(f"{tracks} {done}; `moodzone write` puts it into the tags")
+    if left_alone:
+        out(f"{left_alone:,} had no label: not tagged from now on, until you label it")
+    if left_alone < len(names):
+        done = "labelled" if confirm or word.upper() != "NONE" else "back to what the model says"
+        out(f"{tracks} {done}; `moodzone write` puts it into the tags")
 
 
 @app.command()

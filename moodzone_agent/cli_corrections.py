@@ -39,7 +39,7 @@ def sync(
 ) -> None:
     """Read back what you corrected in your files and programs, and label the tracks so."""
     from exporters.registry import target
-    from moodzone_agent.corrections import find_corrections
+    from moodzone_agent.corrections import find_corrections, settle_vanished
     from moodzone_agent.inbox import Inbox
     from moodzone_agent.machine import find_collections, target_names
 
@@ -58,6 +58,7 @@ def sync(
                         findings += found
                         if not dry_run:
                             inbox.note(collection, found)
+                            settle_vanished(found, library)
                 except (CollectionError, FileError) as error:
                     failed = True
                     sys.stderr.write(f"moodzone: {name}: {error}\n")

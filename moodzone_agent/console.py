@@ -335,6 +335,8 @@ def finding_line(finding: Finding) -> Text:
             said: str | Text = f"says several zones: {finding.sighting.value}"
         case Verdict.ECHO:
             said = f"shows an older mark again: {finding.sighting.value}"
+        case Verdict.VANISHED:
+            said = "lost its token; it is written once more"
         case _:
             said = zone_text(finding.zone) if finding.zone else ""
     return Text.assemble("  ", printable(place.track), (f" ({where}) ", "dim"), said)

@@ -10,12 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from exporters.base import Collection, Field, Sighting, comparable
 from exporters.tags import mapping
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Mark, MarkState, Zone
+
+MOST_AT_ONCE: Final = 3
+"""Files from which a user removes the token by hand at a time."""
+
+_TAGS: Final = "tags"
 
 
 class Verdict(StrEnum):
@@ -31,6 +37,8 @@ class Verdict(StrEnum):
     """It shows an earlier mark of ours again: a stale program or an old copy, more likely than the user."""
     CONFLICT = "conflict"
     """It shows several zones."""
+    VANISHED = "vanished"
+    """Our token is gone from a file whose own field is still there. That alone means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,33 @@ def find_corrections(
             yield Finding(verdict, zone, collection.target, sighting, record.audio_id)
     if seen:
         library.add_place_events(collection.target, collection.path, seen)
+
+
+def settle_vanished(findings: Sequence[Finding], library: Library) -> list[Path]:
+    """What to do where tokens vanished from files: those to be written once more are returned.
+
+    Removed again after that, from few files at a time, it was the user: such a file is left alone from then on. Many
+    at once were another program's doing.
+    """
+    vanished = [finding for finding in findings if finding.verdict is Verdict.VANISHED]
+    histories = library.place_events(_TAGS, Path(_TAGS))
+    again, events = [], []
+    for finding in vanished:
+        place = finding.sighting.place
+        if library.held(place.track):
+            continue
+        was_written_again = any(event.kind is PlaceEventKind.WROTE for event in histories.get(place, ())[-1:])
+        if was_written_again and len(vanished) <= MOST_AT_ONCE:
+            library.hold([place.track], "token removed")
+            continue
+        again.append(place.track)
+        events += [
+            (place, PlaceEvent(PlaceEventKind.SEEN, finding.sighting.value)),
+            (place, PlaceEvent(PlaceEventKind.WROTE, finding.sighting.value)),
+        ]
+    if events:
+        library.add_place_events(_TAGS, Path(_TAGS), events)
+    return again
 
 
 def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zone | None]:
@@ -119,14 +154,16 @@ def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | 
             continue
         if own is None:
             continue
-        users = _users(sighting, own.token)
-        zones = {mark.zone for mark in users}
-        if not zones:
-            continue
         record = library.file(sighting.place.track)
         if record is None or record.audio_id is None:
             continue
-        if len(zones) > 1:
+        users = _users(sighting, own.token)
+        zones = {mark.zone for mark in users}
+        if not sighting.marks:
+            yield Finding(Verdict.VANISHED, None, collection.target, sighting, record.audio_id)
+        elif not zones:
+            continue
+        elif len(zones) > 1:
             yield Finding(Verdict.CONFLICT, None, collection.target, sighting, record.audio_id)
         elif users[0].zone is not own.zone:
             yield Finding(Verdict.CORRECTED, users[0].zone, collection.target, sighting, record.audio_id)

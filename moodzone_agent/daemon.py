@@ -31,7 +31,7 @@ from moodzone_agent.classify.registry import Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.control import AgentStatus, Request, WatchedFolder
-from moodzone_agent.corrections import find_corrections
+from moodzone_agent.corrections import find_corrections, settle_vanished
 from moodzone_agent.errors import (
     CollectionError,
     FileError,
@@ -326,6 +326,7 @@ class Agent:
             with self._library.transaction():
                 found = list(find_corrections(collection, self._library, among))
                 new = self._inbox.note(collection, found, among)
+                self._work.writes.update(settle_vanished(found, self._library))
         except (CollectionError, FileError) as error:
             self._note_error(f"{collection.name}: {error}")
             return

@@ -66,7 +66,9 @@ class Inbox:
         target, path = collection.target, collection.path
         key = f"looked at {collection.name}"
         now, last_look = self._now(), int(self._library.meta(key) or 0)
-        found = {finding.sighting.place: finding for finding in findings}
+        found = {
+            finding.sighting.place: finding for finding in findings if finding.verdict is not Verdict.VANISHED
+        }
         new = 0
         with self._library.transaction():
             earlier = self._corrections.at(target, path)

@@ -22,7 +22,9 @@ from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import is_player_volume
 from moodzone_agent.types import Zone
 
-HELD: Final = "was undone, so it waits until you name the file itself or give --again"
+HELD: Final = (
+    "is left alone, since you undid it, removed its token or said none; name the file itself, or give --again"
+)
 _STALE: Final = "changed since it was scanned; scan it again first"
 
 

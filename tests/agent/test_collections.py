@@ -10,6 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ from exporters.tags.edit import read_state
 from exporters.undo import Outcome
 from moodzone_agent import cli_shared, removal
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.corrections import Verdict, find_corrections, judge
+from moodzone_agent.corrections import Verdict, find_corrections, judge, settle_vanished
 from moodzone_agent.errors import UsageError
 from moodzone_agent.inbox import Inbox
 from moodzone_agent.library.corrections import Correction
@@ -167,8 +168,6 @@ def test_an_older_mark_of_ours_is_an_echo(world: World, playlists: M3u8Collectio
 
 
 def test_corrections_in_tags(world: World, originals: Path) -> None:
-    import mutagen
-
     path = world.add(originals / "1.flac")
     world.scan()
     label(world, "1.flac", Zone.GREEN)
@@ -468,3 +467,48 @@ def test_a_day_of_many_corrections_is_held(world: World, playlists: M3u8Collecti
         move(collection.path, "0.mp3", zones[number % 2])
         assert sync(world, collection)[-1].state == ("taken" if number < 5 else "held")
         label(world, "0.mp3", Zone.GREEN)
+
+
+def test_a_token_that_vanishes_is_written_once_more_and_then_left_alone(
+    world: World, originals: Path
+) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    world.write()
+    tags = open_collection("tags", world.music, world.library, Settings())
+
+    def remove_token() -> list[Path]:
+        file = mutagen.File(path)
+        file["description"] = ["8A - 7"]
+        file.save()
+        world.scan()
+        return settle_vanished(list(find_corrections(tags, world.library)), world.library)
+
+    assert remove_token() == [path]
+    assert world.write()["1.flac"].status is WriteStatus.WRITTEN
+    assert remove_token() == []
+    assert world.write()["1.flac"].status is WriteStatus.SKIPPED
+    assert "left alone" in world.write()["1.flac"].reason
+    assert world.library.label(str(world.library.file(path).audio_id)) is None  # type: ignore[union-attr]
+    assert world.write(again=True)["1.flac"].status is WriteStatus.WRITTEN
+
+
+def test_tokens_that_vanish_from_many_files_at_once_come_back(world: World, originals: Path) -> None:
+    paths = [world.add(originals / "1.flac", f"{number}.flac") for number in range(5)]
+    world.scan()
+    world.write()
+    tags = open_collection("tags", world.music, world.library, Settings())
+    for _ in range(2):
+        for path in paths:
+            file = mutagen.File(path)
+            file["description"] = ["8A - 7"]
+            file.save()
+        world.scan()
+        assert sorted(settle_vanished(list(find_corrections(tags, world.library)), world.library)) == sorted(
+            paths
+        )
+        assert set(statuses(world)) == {"written"}
+
+
+def statuses(world: World) -> list[str]:
+    return [str(result.status) for result in world.write().values()]
