@@ -348,20 +348,36 @@ def demo(
 
 
 @app.command()
-def doctor(json_: Json = False) -> None:
+def doctor(
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a file for whoever helps you; paths are hashed in it.", show_default=False
+        ),
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help="With --report: leave paths as they are.")] = False,
+    json_: Json = False,
+) -> None:
     """Check that everything MoodZone needs is in order, and say what to do where it isn't."""
     from rich.text import Text
 
     from moodzone_agent.config import Places
     from moodzone_agent.doctor import examine
 
-    findings = examine(Places.find())
+    places = Places.find()
+    findings = examine(places)
     for finding in findings:
         if json_:
             print_json({"check": finding.check, "ok": finding.ok, "detail": finding.detail})
         else:
             mark = ("✓", "green") if finding.ok else ("✗", "red")
             out(Text.assemble(mark, f" {finding.check}: {finding.detail}"))
+    if report is not None:
+        from moodzone_agent.support import write_report
+
+        write_report(places, report, names=names)
+        if not json_:
+            out(f"report written to {shown(report)}; have a look at it before you send it")
     raise typer.Exit(DONE if all(finding.ok for finding in findings) else SOME_FAILED)
 
 

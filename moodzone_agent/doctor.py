@@ -10,12 +10,14 @@ from exporters.base import Collection
 from exporters.journal import Journal
 from exporters.programs import PROGRAMS, running_processes
 from exporters.tags.collection import TagCollection
+from moodzone_agent import control
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.errors import CollectionError, FileError, MoodZoneError
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
+from moodzone_agent.single import holder
 from moodzone_agent.types import Cuts
 
 _LOW_SPACE = 500_000_000
@@ -41,6 +43,7 @@ def examine(places: Places) -> list[Finding]:
         _library(places),
         _journal(places),
         _space(places),
+        _agent(places),
         *_programs(places),
     ]
 
@@ -101,6 +104,19 @@ def _journal(places: Places) -> Finding:
     return Finding(
         "Undo journal", ok=True, detail=f"{len(runs):,} runs, {size / 1e6:.1f} MB in {places.journal}"
     )
+
+
+def _agent(places: Places) -> Finding:
+    """Whether the agent runs, and which folders it can't watch by events, with what cures that."""
+    running = holder(places)
+    if running is None:
+        return Finding("Agent", ok=True, detail="none runs; `moodzone agent run` or `install` starts one")
+    told = control.read_status(places)
+    slow = [
+        f"{folder.path}: {folder.mode}" for folder in (told.folders if told else ()) if ": " in folder.mode
+    ]
+    detail = f"process {running.pid}, {told.state if told else 'starting'}"
+    return Finding("Agent", ok=not slow, detail="; ".join([detail, *slow]))
 
 
 def _programs(places: Places) -> list[Finding]:
