@@ -9,7 +9,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,12 +32,20 @@ def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
     existing = [file for file in files if file.exists()]
     if not existing:
         return None
+    with backup_folder(backups, label) as folder:
+        for number, file in enumerate(existing):
+            shutil.copy2(file, folder / (f"{number} {file.name}" if len(existing) > 1 else file.name))
+    return folder
+
+
+@contextlib.contextmanager
+def backup_folder(backups: Path, label: str) -> Iterator[Path]:
+    """A new folder for a backup, which is synced at the end of the block. Errors: as of `back_up`."""
     folder = backups / f"{label} {time.strftime('%Y-%m-%d %H.%M.%S')}"
     try:
         folder.mkdir(mode=0o700, parents=True)
-        for number, file in enumerate(existing):
-            copy = folder / (f"{number} {file.name}" if len(existing) > 1 else file.name)
-            shutil.copy2(file, copy)
+        yield folder
+        for copy in folder.iterdir():
             sync_file(copy)
         sync_folder(folder)
         _rotate(backups, label.split(" ", maxsplit=1)[0])
@@ -45,7 +53,6 @@ def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
         raise CollectionError(
             f"No backup could be made in {backups} ({explain(error)}), and without it nothing is written."
         ) from error
-    return folder
 
 
 def erase(backups: Path) -> None:

@@ -226,8 +226,12 @@ class Collection(ABC):
         if todo:
             if self.program is not None:
                 self.program.expect_closed()
-            back_up(self.files(), backups, f"{self.target} {run.id:06}")
+            self.back_up(backups, f"{self.target} {run.id:06}")
             yield from self._apply(todo, run)
+
+    def back_up(self, backups: Path, label: str) -> None:
+        """Keep a copy of what a write may replace. Raises CollectionError where that is impossible."""
+        back_up(self.files(), backups, label)
 
     def put_back(self, changed: Iterable[Changed], run: Run, backups: Path) -> list[Change]:
         """Undo changes by value: each goes back only where what we wrote is still there."""

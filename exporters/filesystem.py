@@ -24,6 +24,8 @@ BLOCK: Final = 1 << 20
 
 ABSENT: Final = "absent"
 """In the place of a SHA-256: there is no such file."""
+IN_PLACE: Final = "in place"
+"""In the place of a SHA-256: the file is a database that was changed in place."""
 
 _IMMUTABLE: Final = stat.UF_IMMUTABLE | stat.SF_IMMUTABLE | stat.UF_APPEND | stat.SF_APPEND
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR}

@@ -12,6 +12,7 @@ CRC-32 of the line without it: a line that a crash cut short is recognised. Line
 ==========  ===============================================================================================
 run         format, kind, process and time; always the first
 begin       entry, path and name of the temporary file; synced before that file is made
+in place    a database, and the places in it that change; synced before the transaction is committed
 changes     the places in that file that change, each with its value before and after; synced with ``ready``
 ready       SHA-256 before and after, old modification time, place of the patch; synced before the replacement
 replaced    the entry's file was replaced
@@ -22,9 +23,11 @@ end         nothing is left open: number of files replaced and of those undone
 ==========  ===============================================================================================
 
 A file that is made has ``absent`` for its SHA-256 before, and no patch; one that is deleted has it for that after,
-and its patch leads back from an empty file. An entry without ``replaced`` or ``dropped`` was interrupted. The next
-start removes its temporary file and settles by the file's hash whether it was replaced. Paths are kept as Python's
-own strings, where bytes that are not UTF-8 are lone surrogates, escaped in JSON: nothing is lost.
+and its patch leads back from an empty file. A database that is changed ``in place`` has neither temporary file nor
+patch: it is undone by value, and counts as replaced where it isn't known whether it was. An entry without
+``replaced`` or ``dropped`` was interrupted. The next start removes its temporary file and settles by the file's hash
+whether it was replaced. Paths are kept as Python's own strings, where bytes that are not UTF-8 are lone surrogates,
+escaped in JSON: nothing is lost.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
-from exporters.filesystem import ABSENT, hash_file, sync, sync_folder, try_lock
+from exporters.filesystem import ABSENT, IN_PLACE, hash_file, sync, sync_folder, try_lock
 from exporters.patch import PatchError, Sink, apply_patch, reverse_patch
 from moodzone_agent.errors import FileChangedError, JournalError, UsageError
 
@@ -52,6 +55,7 @@ TEMP_NAME: Final = re.compile(r"\.mz-[0-9a-f]{8}\.tmp")
 """What our temporary files are called, hidden and without an ending that DJ software would import."""
 
 _RECORDS = "run.jsonl"
+_IN_PLACE = "in place"
 _PATCHES = "patches"
 _LOCK = "lock"
 _RUN_NAME = re.compile(r"\d{6,}")
@@ -195,7 +199,7 @@ class Journal:
             for line in _lines(_run_folder(self.folder, run))
             if b'"changes"' in line
             and (record := _parse(line)) is not None
-            and record["record"] == "changes"
+            and record["record"] in {"changes", _IN_PLACE}
             and record["entry"] in wanted
             for change in record["changes"]
         ]
@@ -369,6 +373,19 @@ class Run:
         self._records.append(record, durable=True)
         return entry
 
+    def change_in_place(self, path: Path, note: Mapping[str, str], changes: Sequence[Changed]) -> Entry:
+        """Promise to change a database in place; the caller commits now, and calls `replaced` or `drop`."""
+        self._count += 1
+        number = self._count
+        record = _line(_IN_PLACE, entry=number, path=str(path), note=dict(note), changes=changes)
+        self._records.append(record, durable=True)
+        return Entry(number, path, path, dict(note), IN_PLACE, IN_PLACE)
+
+    def drop(self, entry: Entry) -> None:
+        """Note that a database was not changed after all."""
+        with contextlib.suppress(JournalError):  # then undo finds nothing of ours in it
+            self._records.append(_line("dropped", entry=entry.number))
+
     def prepare(
         self,
         entry: Entry,
@@ -534,6 +551,9 @@ class _Story:
             case "begin":
                 path = Path(record["path"])
                 self.entries[number] = Entry(number, path, path.with_name(record["temp"]), record["note"])
+            case "in place":
+                path = Path(record["path"])
+                self.entries[number] = Entry(number, path, path, record["note"], IN_PLACE, IN_PLACE)
             case "ready" if entry:
                 self.entries[number] = replace(
                     entry,
@@ -556,7 +576,9 @@ def _settle(entry: Entry, records: _Appender) -> list[Path]:
     cleared = []
     try:
         replaced = bool(entry.new_sha256)
-        if ABSENT in {entry.old_sha256, entry.new_sha256}:
+        if entry.new_sha256 == IN_PLACE:
+            pass  # whether it was committed, undo finds out value by value
+        elif ABSENT in {entry.old_sha256, entry.new_sha256}:
             entry.path.parent.stat()  # its drive may be away
             is_there, is_pending = os.path.lexists(entry.path), os.path.lexists(entry.temp)
             replaced = not is_there if entry.new_sha256 == ABSENT else is_there and not is_pending

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from exporters.atomic import create_file, delete_file, edit_file, file_errors
-from exporters.filesystem import ABSENT, hash_file
+from exporters.filesystem import ABSENT, IN_PLACE, hash_file
 from exporters.journal import Changed, Entry, Journal, Run
 from exporters.patch import PatchError
 from moodzone_agent.errors import CollectionError, FileError, UsageError
@@ -33,6 +33,8 @@ class Outcome(StrEnum):
     """Byte for byte what it was, with its old modification time."""
     ALREADY = "already"
     """There was nothing of ours to undo."""
+    PUT_BACK = "put back"
+    """A database: the values that were still ours are what they were before."""
     TAKEN_OUT = "taken out"
     """It was changed by others since: what is still ours was removed, and their changes stay."""
     FAILED = "failed"
@@ -162,9 +164,15 @@ class _Undo:
 
     def _of_collection(self, name: str, group: Sequence[Entry]) -> list[UndoResult]:
         """Bytes where nobody has touched any of the files; else value by value."""
+        if any(entry.new_sha256 == IN_PLACE for entry in group):
+            outcome, reason = Outcome.PUT_BACK, ""
+        else:
+            outcome, reason = Outcome.TAKEN_OUT, "it was changed since"
         try:
-            current = {entry.number: _hash(entry.path) for entry in group}
-            if all(current[entry.number] in {entry.old_sha256, entry.new_sha256} for entry in group):
+            current = {entry.number: _state(entry) for entry in group}
+            if outcome is not Outcome.PUT_BACK and all(
+                current[entry.number] in {entry.old_sha256, entry.new_sha256} for entry in group
+            ):
                 for entry in group:
                     if current[entry.number] == entry.new_sha256:
                         self._restore(entry, entry.path)
@@ -172,7 +180,7 @@ class _Undo:
             self.put_back(name, self.journal.changes(self.run_id, group), self.run)
         except (FileError, CollectionError, PatchError) as error:
             return [UndoResult(entry.path, Outcome.FAILED, str(error)) for entry in group]
-        return [UndoResult(entry.path, Outcome.TAKEN_OUT, "it was changed since") for entry in group]
+        return [UndoResult(entry.path, outcome, reason) for entry in group]
 
     def _restore(self, entry: Entry, path: Path) -> None:
         note = self._note(entry)
@@ -212,6 +220,10 @@ class _Undo:
 
     def _note(self, entry: Entry) -> dict[str, str]:
         return {**entry.note, _UNDONE_RUN: str(self.run_id), _UNDONE_ENTRY: str(entry.number)}
+
+
+def _state(entry: Entry) -> str:
+    return IN_PLACE if entry.new_sha256 == IN_PLACE else _hash(entry.path)
 
 
 def _hash(path: Path) -> str:

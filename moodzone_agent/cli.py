@@ -437,6 +437,7 @@ def _report_undo(results: list[UndoResult]) -> None:
     counts = Counter(result.outcome for result in results)
     for outcome, words in (
         (Outcome.RESTORED, "restored byte for byte"),
+        (Outcome.PUT_BACK, "got back the values that they had before"),
         (Outcome.TAKEN_OUT, "were edited since; only our marks were taken out"),
         (Outcome.ALREADY, "held nothing of ours any more"),
         (Outcome.FAILED, "failed; run undo again, or `moodzone undo --list` for other runs"),

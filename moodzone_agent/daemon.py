@@ -126,7 +126,9 @@ class Agent:
         """Of the files of each collection when it was last looked at."""
         self._programs: tuple[str, ...] = ()
         self._refused: dict[Path, tuple[object, ...]] = {}
-        """Files that would not be written, with what they were then."""
+        """Files that would not be written, with what they and their mark were then; until the next sweep."""
+        self._last_label = 0
+        """Number of the newest label that was seen."""
 
     def stop(self) -> None:
         """Ask the agent to end. It does within a few seconds, and what it was doing is done again next time."""
@@ -162,6 +164,7 @@ class Agent:
         ) as watcher:
             self._watcher, self._wake = watcher, watcher.wake
             self._work.writes.update(self._library.files_to_mark())
+            self._last_label = max((arrival for arrival, _ in self._library.labels_after(0)), default=0)
             try:
                 yield self
             finally:
@@ -173,6 +176,7 @@ class Agent:
         self._analyse()
         self._look_for_corrections()
         self._take_corrections()
+        self._hear_labels()
         self._write()
         self._back_up()
         self._tell()
@@ -190,6 +194,7 @@ class Agent:
         if now >= self._next_sweep:
             if self._next_sweep:  # the watcher asks for the first one itself
                 self._work.folders.update(self._roots())
+                self._refused.clear()
             self._next_sweep = now + self._settings.agent.sweep_minutes * 60
         for request in control.take_requests(self._places):
             self._obey(request)
@@ -292,6 +297,7 @@ class Agent:
     def _take_result(self, result: ScanResult) -> None:
         self._work.files.discard(result.path)
         if result.changed:
+            self._refused.pop(result.path, None)
             self._analysed.append(self._clock())
             self._work.tags.add(result.path)
             if result.status is FileStatus.OK:
@@ -334,11 +340,17 @@ class Agent:
             self._quiet_since = self._clock()
 
     def _take_corrections(self) -> None:
-        """Make labels of what has rested; a correction that is taken may have to be written elsewhere."""
+        """Make labels of what has rested."""
         if self._clock() - self._quiet_since < self._settings.agent.quiet_minutes * 60:
             return
-        for one in self._inbox.settle():
-            track = self._library.track(one.audio_id)
+        self._inbox.settle()
+
+    def _hear_labels(self) -> None:
+        """Labels may come from commands, too; what they change is to be written."""
+        new = self._library.labels_after(self._last_label)
+        for arrival, audio_id in new:
+            self._last_label = max(self._last_label, arrival)
+            track = self._library.track(audio_id)
             self._work.writes.update(track.paths if track else ())
 
     def _collections(self) -> Iterator[Collection]:
@@ -392,11 +404,12 @@ class Agent:
         if result.status is WriteStatus.FAILED:
             self._note_error(f"{result.path}: {result.reason}")
         if result.status in {WriteStatus.FAILED, WriteStatus.KEPT} and result.target == TagCollection.target:
-            self._refused[result.path] = _stamp_of_files([result.path])
+            track = self._library.track_of(result.path)
+            self._refused[result.path] = (track and track.mark, *_stamp_of_files([result.path]))
 
     def _is_refused(self, want: Want) -> bool:
         """Whether the file would not be written, and is what it was then."""
-        return self._refused.get(want.path) == _stamp_of_files([want.path])
+        return self._refused.get(want.path) == (want.mark, *_stamp_of_files([want.path]))
 
     def _back_up(self) -> None:
         """Once a day; a backup that can't be made is told, and nothing stops."""

@@ -441,6 +441,13 @@ class Library:
         """Whether the file, or one of the same recording (it may have been moved), is not to be written."""
         return bool(self._rows(f"SELECT 1 FROM held WHERE {_IS_HELD}", self.mounts.locate(path)._asdict()))
 
+    def labels_after(self, arrival: int) -> list[tuple[int, str]]:
+        """Number in the order of arrival, and recording, of every entry of the history after that number."""
+        rows = self._rows(
+            "SELECT arrival, audio_id FROM label WHERE arrival > ? ORDER BY arrival", (arrival,)
+        )
+        return [(row["arrival"], row["audio_id"]) for row in rows]
+
     def collections(self) -> list[tuple[str, Path]]:
         """Target and path of every collection that has a history, in the order in which they came up."""
         rows = self._rows("SELECT target, path FROM collection ORDER BY id")
