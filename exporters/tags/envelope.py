@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from exporters.tags import ape
 from exporters.tags.id3 import HEADER, V1_SIZE, tag_length
 
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
     from exporters.tags.splice import Source, Span
 
-_APE_FOOTER: Final = 32
 _LYRICS3_V1_LIMIT: Final = 5100
 _V1_EXTENSION: Final = 227
 
@@ -63,20 +63,20 @@ def _tail(source: Source, end: int, length: int) -> bytes:
 
 
 def _v1_length(source: Source, end: int) -> int:
-    if _tail(source, end, V1_SIZE)[:3] != b"TAG" or _tail(source, end, V1_SIZE + 3)[:8] == b"APETAGEX":
+    if _tail(source, end, V1_SIZE)[:3] != b"TAG" or _tail(source, end, V1_SIZE + 3)[:8] == ape.MAGIC:
         return 0
     extended = _tail(source, end - V1_SIZE, _V1_EXTENSION)[:4] == b"TAG+"
     return V1_SIZE + (_V1_EXTENSION if extended else 0)
 
 
 def _ape_length(source: Source, end: int) -> int:
-    footer = _tail(source, end, _APE_FOOTER)
-    if footer[:8] != b"APETAGEX":
+    footer = _tail(source, end, ape.FOOTER)
+    if footer[:8] != ape.MAGIC:
         return 0
     length = int.from_bytes(footer[12:16], "little")
-    header = _tail(source, end - length, _APE_FOOTER)
-    has_header = footer[23] & 0x80 and header[:8] == b"APETAGEX"
-    return length + (_APE_FOOTER if has_header else 0)
+    header = _tail(source, end - length, ape.FOOTER)
+    has_header = footer[23] & 0x80 and header[:8] == ape.MAGIC
+    return length + (ape.FOOTER if has_header else 0)
 
 
 def _lyrics3_length(source: Source, end: int) -> int:

@@ -407,8 +407,8 @@ def edited(tag: Id3Tag | None, edit: EntryEdit, carried: Sequence[bytes] = ()) -
     return b"" if made_by_us else new.dump()
 
 
-def frames_of_v1(block: bytes) -> list[bytes]:
-    """The v2.3 frames that say what an ID3v1 block says.
+def texts_of_v1(block: bytes) -> dict[str, str]:
+    """What an ID3v1 block says, by the name of the v2.3 frame that says it too.
 
     Many readers look at ID3v1 only where there is no ID3v2; a new tag without these would hide the artist.
     """
@@ -422,9 +422,7 @@ def frames_of_v1(block: bytes) -> list[bytes]:
         "TRCK": str(track).encode() if track else b"",
         "TCON": b"(%d)" % block[127] if block[127] != 0xFF else b"",
     }
-    return frames_of(
-        {name: raw.partition(b"\0")[0].rstrip(b" ").decode("latin-1") for name, raw in texts.items()}
-    )
+    return {name: raw.partition(b"\0")[0].rstrip(b" ").decode("latin-1") for name, raw in texts.items()}
 
 
 def frames_of(texts: Mapping[str, str]) -> list[bytes]:

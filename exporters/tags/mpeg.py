@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exporters.tags import envelope
-from exporters.tags.id3 import HEADER, V1_SIZE, Id3Tag, edited, frames_of_v1, tag_length
+from exporters.tags.ape import texts_of_ape
+from exporters.tags.id3 import HEADER, V1_SIZE, Id3Tag, edited, frames_of, tag_length, texts_of_v1
 from exporters.tags.splice import Edit
 from moodzone_agent.errors import TagError
 
@@ -44,15 +45,21 @@ class MpegFile:
             raise TagError("The file holds no audio in a format that MoodZone can tag.")
         self._tag_end = tag_length(source.peek(0, HEADER))
         self._tag = Id3Tag.parse(source.read(0, self._tag_end)) if self._tag_end else None
-        v1 = [source.read(*tag.span) for tag in self._trailing if tag.kind == "ID3v1"]
-        self._carried = frames_of_v1(v1[-1][-V1_SIZE:]) if v1 else []
+        spans = {tag.kind: tag.span for tag in self._trailing}
+        texts = texts_of_v1(source.read(*spans["ID3v1"])[-V1_SIZE:]) if "ID3v1" in spans else {}
+        self._unreadable: TagError | None = None
+        try:
+            texts |= texts_of_ape(source.read(*spans["APE"])) if "APE" in spans else {}
+        except TagError as reason:
+            self._unreadable = reason
+        self._carried = frames_of(texts)
 
     @property
     def _readable(self) -> Id3Tag:
         return self._tag or Id3Tag.new(self._carried)
 
     def texts(self, field: TagField) -> Texts:
-        """What ID3v2 says, or ID3v1 in a file without it."""
+        """What ID3v2 says, or APEv2 and ID3v1 in a file without it."""
         return self._readable.texts(field)
 
     def tag_spans(self) -> Sequence[Span]:
@@ -79,6 +86,8 @@ class MpegFile:
                 "The file has an ID3v2 tag at its end. Have a tag editor move it to the start first."
             )
         data = edited(self._tag, edit, self._carried)
+        if data and self._tag is None and self._unreadable is not None:
+            raise self._unreadable
         return [] if data is None else [Edit(0, self._tag_end, data)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from mutagen.apev2 import APEv2
 
 from exporters.tags.edit import TagField, apply_mark, encoded_audio_digest, read_state
-from exporters.tags.id3 import Id3Tag, frames_of_v1
+from exporters.tags.id3 import Id3Tag, frames_of, texts_of_v1
 from moodzone_agent.errors import TagError
 from moodzone_agent.types import Mark, Zone
 from tests.exporters.tags.conftest import CopyTone
@@ -372,6 +372,6 @@ def test_tag_of_another_program_keeps_what_it_added_to_our_comment(mp3: MakeMp3)
 
 
 def test_frames_of_v1_are_those_a_reader_shows() -> None:
-    parsed = Id3Tag.new(frames_of_v1(v1(title=b"Old  ", genre=255)))
+    parsed = Id3Tag.new(frames_of(texts_of_v1(v1(title=b"Old  ", genre=255))))
     assert (parsed.texts(TagField.GENRE).title, parsed.texts(TagField.GENRE).visible) == ("Old", ())
-    assert frames_of_v1(b"TAG" + bytes(124) + b"\xff") == []
+    assert frames_of(texts_of_v1(b"TAG" + bytes(124) + b"\xff")) == []
