@@ -23,6 +23,7 @@ from moodzone_agent.types import Mark
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporters.tags.entries import Texts
     from exporters.tags.layout import TaggedFile
 
 __all__ = ["TagField", "TagState", "apply_mark", "encoded_audio_digest", "preview_text", "read_state"]
@@ -85,6 +86,8 @@ def preview_text(state: TagState, mark: Mark | None) -> str:
     if mark is not None and any(token.zone is not mark.zone for token in state.user_tokens):
         return state.text
     inserts = mark is not None and not state.user_tokens and state.field is not TagField.NONE
+    if not inserts and state.tokens == state.user_tokens:
+        return state.text
     plan = Plan(state.mark, mark, state.field, (state.field,), inserts)
     return plan.added(state.text) if inserts else plan.replaced(state.text, state.field)
 
@@ -101,13 +104,9 @@ def encoded_audio_digest(path: Path) -> str:
 
 def _plan(tagged: TaggedFile, mark: Mark | None, field: TagField) -> Plan:
     """What to do to a file. Raises TagError if a token of the user's contradicts the mark."""
-    old = Mark.from_field(tagged.texts(field).own)
-    users = [
-        token
-        for text in tagged.texts(field).visible
-        for token, is_ours in find_tokens(text, old)
-        if not is_ours
-    ]
+    texts = tagged.texts(field)
+    old = Mark.from_field(texts.own)
+    users = [token for token, is_ours, _ in _found(texts, old) if not is_ours]
     for token in users:
         if mark is not None and token.zone is not mark.zone:
             raise TagError(
@@ -126,10 +125,10 @@ def _state(source: Source, field: TagField) -> TagState:
     tagged = parse(source)
     texts = tagged.texts(field)
     mark = Mark.from_field(texts.own)
-    found = [(*token, text) for text in texts.visible for token in find_tokens(text, mark)]
+    found = _found(texts, mark)
     users = [(token, text) for token, is_ours, text in found if not is_ours]
     all_of_them = [(token, text) for token, _, text in found]
-    token, text = next(iter([*users, *all_of_them]), (None, next(iter(texts.visible), "")))
+    token, text = next(iter([*users, *all_of_them]), (None, next(iter(texts.visible), texts.stand_in)))
     return TagState(
         mark=mark,
         token=token,
@@ -141,6 +140,12 @@ def _state(source: Source, field: TagField) -> TagState:
         tokens=tuple(token for token, _ in all_of_them),
         user_tokens=tuple(token for token, _ in users),
     )
+
+
+def _found(texts: Texts, mark: Mark | None) -> list[tuple[Mark, bool, str]]:
+    """The tokens of a field's texts, each with whether it is ours and with the text it stands in."""
+    shown = [(text, mark) for text in texts.visible] + [(texts.stand_in, None)]
+    return [(*token, text) for text, ours in shown for token in find_tokens(text, ours)]
 
 
 def _printable(text: str) -> str:

@@ -5,6 +5,10 @@ entries of others are only ever copied. A ``Dialect`` spells the few entries tha
 
 Our entries come last where they fit into the padding, and first where the tag had to grow by ``GROWTH``. So a
 look at a tag tells whether it has to shrink again, when they go, to give back the bytes as they were.
+
+Some readers show an entry of another name where the visible one is missing: a stand-in, which a new visible
+entry would hide. So the new one has the stand-in's text, too, and a NUL at the end of our own field tells that it
+goes again with our token. An equal one without that NUL may be the user's.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 GROWTH: Final = 1024
 """Bytes by which a tag without room for our entries grows; what they leave is room for later changes."""
 
+
+_COPIED: Final = "\0"
+"""Ends our own field where a visible entry was made from a stand-in; ID3 allows it, and no reader shows it."""
 
 MARKERS2: Final = "Serato Markers2"
 MARKERS: Final = "Serato Markers_"
@@ -49,6 +56,8 @@ class Texts:
     """The texts of all entries that show the chosen field, by preference; a WAV file has two lists of them."""
     artist: str
     title: str
+    stand_in: str = ""
+    """The text that readers show where there is no visible one in ID3; no token in it is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,10 @@ class Dialect(Protocol):
         """Name of the entry to create where none of them is there."""
 
     @property
+    def stand_ins(self) -> Mapping[TagField, str]:
+        """Name of the entry that readers show in place of the one to create."""
+
+    @property
     def artist(self) -> str:
         """Name of the entry that holds the artist."""
 
@@ -195,20 +208,25 @@ def texts(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> Texts:
         return "/".join(text.replace("\0", "/") for text in found)
 
     visible = tuple(dialect.text(entries[index]) for index in _visible(entries, dialect, field))
-    return Texts(joined(dialect.own), visible, joined(dialect.artist), joined(dialect.title))
+    stand_in = "" if visible else _stand_in(entries, dialect, field)
+    return Texts(joined(dialect.own), visible, joined(dialect.artist), joined(dialect.title), stand_in)
 
 
 def foreign(entries: Sequence[bytes], dialect: Dialect, spellings: Collection[str]) -> list[bytes]:
     """What of the entries an edit leaves as it is: all but our own field and tokens of these spellings."""
-    shown = {index for field in TagField for index in _visible(entries, dialect, field)}
+    shown = {index: field for field in TagField for index in _visible(entries, dialect, field)}
     result = []
     for index, entry in enumerate(entries):
         if dialect.name(entry) == dialect.own:
             continue
         if index in shown:
-            text = mapping.without_spelled(dialect.text(entry), spellings)
-            if text:
-                result.append(dialect.with_text(entry, text))
+            old = dialect.text(entry)
+            text = mapping.without_spelled(old, spellings)
+            rest = dialect.with_text(entry, text)
+            origin = _origin(entries, dialect, shown[index])
+            is_copy = bool(origin) and rest == dialect.make(dialect.name(entry), origin)
+            if text and not (is_copy and len(mapping.find_tokens(old, None)) == 1):
+                result.append(rest)
         else:
             result.append(entry)
     return result
@@ -225,11 +243,7 @@ def with_mark(
     owned = [index for index, entry in enumerate(entries) if dialect.name(entry) == dialect.own]
     in_front = in_front or owned[:1] == [0]
     kept: list[bytes | None] = [None if index in owned else entry for index, entry in enumerate(entries)]
-    ours: list[bytes] = []
-    if plan.new is not None and dialect.own:
-        has_it = bool(owned) and dialect.text(entries[owned[0]]) == plan.new.field
-        ours.append(entries[owned[0]] if has_it else dialect.make(dialect.own, plan.new.field))
-
+    was_copied = copied = bool(owned) and _says_copied(entries[owned[0]], dialect)
     for field in plan.holders:
         for index in _visible(entries, dialect, field):
             old = dialect.text(entries[index])
@@ -237,20 +251,31 @@ def with_mark(
             if new != old:
                 entry = dialect.with_text(entries[index], new)
                 beside_ours = not owned or abs(owned[0] - index) == 1
-                made_by_us = beside_ours and entry == dialect.make(dialect.name(entry), "")
-                kept[index] = None if made_by_us else entry
+                origin = _origin(entries, dialect, field)
+                made_by_us = entry == dialect.make(dialect.name(entry), origin)
+                kept[index] = None if made_by_us and (origin or beside_ours) else entry
+                copied = copied and plan.new is not None and field is plan.field
 
+    created: list[bytes] = []
     candidates = _visible(entries, dialect, plan.field)
     if plan.inserts and not any(mapping.has_token(dialect.text(entries[at]), plan.old) for at in candidates):
         _expect_readable(entries, dialect, plan.field)
         if candidates:
             entry = entries[candidates[0]]
             kept[candidates[0]] = dialect.with_text(entry, plan.added(dialect.text(entry)))
+            copied = False
         elif plan.field in dialect.created:
-            ours.insert(
-                len(ours) if in_front else 0, dialect.make(dialect.created[plan.field], plan.added(""))
-            )
+            origin = _stand_in(entries, dialect, plan.field)
+            created.append(dialect.make(dialect.created[plan.field], plan.added(origin)))
+            copied = bool(origin)
 
+    own: list[bytes] = []
+    if plan.new is not None and dialect.own:
+        has_it = bool(owned) and dialect.text(entries[owned[0]]) == plan.new.field and copied == was_copied
+        made = dialect.make(dialect.own, plan.new.field + _COPIED * copied)
+        own.append(entries[owned[0]] if has_it else made)
+
+    ours = [*own, *created] if in_front else [*created, *own]
     place = 0 if in_front else owned[0] if owned else len(kept)
     before, after = ([entry for entry in part if entry is not None] for part in (kept[:place], kept[place:]))
     return [*before, *ours, *after]
@@ -299,6 +324,24 @@ def _visible(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> lis
         for index, name in enumerate(names)
         if name == wanted
     ]
+
+
+def _stand_in(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> str:
+    """Text of the first entry that stands in for the field's; empty if there is none."""
+    wanted = dialect.stand_ins.get(field)
+    found = (dialect.text(entry) for entry in entries if dialect.name(entry) == wanted)
+    return next(found, "").replace("\0", "/")
+
+
+def _origin(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> str:
+    """Text of the stand-in that the field's entry was made from; empty if it was not."""
+    copied = any(dialect.name(entry) == dialect.own and _says_copied(entry, dialect) for entry in entries)
+    return _stand_in(entries, dialect, field) if copied else ""
+
+
+def _says_copied(own: bytes, dialect: Dialect) -> bool:
+    """Whether our own field says that a visible entry was made from a stand-in."""
+    return bool(dialect.stand_ins) and own == dialect.make(dialect.own, dialect.text(own) + _COPIED)
 
 
 def _expect_readable(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> None:

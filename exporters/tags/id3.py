@@ -62,6 +62,7 @@ class Frames:
         TagField.GROUPING: "TIT1",  # all but Apple read it
         TagField.GENRE: "TCON",
     }
+    stand_ins: ClassVar[Mapping[TagField, str]] = {TagField.COMMENT: "TXXX:COMMENT"}  # FFmpeg writes it
     artist: ClassVar[str] = "TPE1"
     title: ClassVar[str] = "TIT2"
 

@@ -1,7 +1,8 @@
 """Where the visible token stands in a text that belongs to the user. Pure text, no files.
 
 A token is ``#YELLOW``, ``#GREEN`` or ``#PURPLE`` in any case, perhaps with ``?``, standing alone: not part of
-a longer word and not inside rekordbox's My Tag section ``/* ... */``. Ours is the first that is spelled exactly
+a longer word and not inside rekordbox's My Tag section ``/* ... */``. Numbered genres at
+the text's start, such as ``(17)``, are no part of the word. Ours is the first that is spelled exactly
 as the mark of our own field spells it; all others are the user's words and are never touched.
 """
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _TOKEN: Final = re.compile(
-    r"(?<![^\s\0,;|/(\[])#(?:YELLOW|GREEN|PURPLE)\??(?![^\s\0,;|/)\].!:])", re.IGNORECASE | re.ASCII
+    r"(?<![^\s\0,;|/()\[])#(?:YELLOW|GREEN|PURPLE)\??(?![^\s\0,;|/)\].!:])", re.IGNORECASE | re.ASCII
 )
+
+_NUMBERED: Final = re.compile(r"(?:\((?:\d{1,3}|RX|CR)\))*", re.ASCII)
+"""Genres as ID3v2.3 numbers them; what refines them follows without a space."""
 
 
 def _leading_pattern() -> re.Pattern[str]:
@@ -68,7 +72,7 @@ def with_token(text: str, mark: Mark, ours: Mark | None = None, *, at_end: bool 
     if not text:
         return mark.token
     if at_end:
-        return f"{text} {mark.token}"
+        return f"{text}{mark.token}" if _NUMBERED.fullmatch(text) else f"{text} {mark.token}"
     pattern = _LEADING.match(text)
     if pattern is not None:
         return f"{text[: pattern.end()]} {mark.token}{text[pattern.end() :]}"
@@ -116,7 +120,11 @@ def _cut(text: str, tokens: list[re.Match[str]]) -> str:
 def _tokens(text: str) -> Iterator[re.Match[str]]:
     sections = _my_tag_sections(text)
     section = next(sections, None)
+    numbered = _NUMBERED.match(text)
+    behind_numbers = numbered.end() if numbered else 0
     for match in _TOKEN.finditer(text):
+        if match.start() != behind_numbers and text[match.start() - 1] == ")":
+            continue
         while section is not None and section[1] <= match.start():
             section = next(sections, None)
         if section is None or match.start() < section[0]:

@@ -48,6 +48,7 @@ class _Items:
         TagField.GROUPING: "©grp",
         TagField.GENRE: "©gen",
     }
+    stand_ins: ClassVar[Mapping[TagField, str]] = {}
     artist: ClassVar[str] = "©ART"
     title: ClassVar[str] = "©nam"
 

@@ -178,7 +178,9 @@ class WaveFile(_ChunkFile):
     def texts(self, field: TagField) -> Texts:
         """What ID3 and INFO say."""
         id3, info = super().texts(field), common.texts(self._info, _INFO, field)
-        return Texts(id3.own, id3.visible + info.visible, id3.artist or info.artist, id3.title or info.title)
+        visible = id3.visible + info.visible
+        artist, title = id3.artist or info.artist, id3.title or info.title
+        return Texts(id3.own, visible, artist, title, id3.stand_in)
 
     def _changes(self, edit: EntryEdit) -> list[_Change]:
         info = edit.applied(self._info, _INFO)
@@ -207,6 +209,7 @@ class _Info:
     }
     created: ClassVar[Mapping[TagField, str]] = {TagField.COMMENT: "ICMT", TagField.GENRE: "IGNR"}
     payloads: PayloadDialect | None = None
+    stand_ins: ClassVar[Mapping[TagField, str]] = {}
     artist: ClassVar[str] = "IART"
     title: ClassVar[str] = "INAM"
 

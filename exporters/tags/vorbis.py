@@ -32,6 +32,7 @@ class Comments:
         TagField.GENRE: "GENRE",
     }
     payloads: PayloadDialect | None = None
+    stand_ins: ClassVar[Mapping[TagField, str]] = {}
     artist: ClassVar[str] = "ARTIST"
     title: ClassVar[str] = "TITLE"
 

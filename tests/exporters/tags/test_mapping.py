@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mutagen.id3
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ PIECES = st.sampled_from(
         "(",
         ")",
         "128.00",
+        "(17)",
     ]
 )
 TEXTS = st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=12).map("".join))
@@ -104,6 +106,16 @@ def test_without_own_field_no_token_is_ours() -> None:
 def test_genre_gets_the_token_at_its_end() -> None:
     assert with_token("House", GREEN, at_end=True) == "House #GREEN"
     assert with_token("", GREEN, at_end=True) == "#GREEN"
+    assert with_token("(Electro)", GREEN, at_end=True) == "(Electro) #GREEN"
+
+
+@pytest.mark.parametrize("genre", ["(17)", "(4)(141)", "(RX)", "(52)(CR)"])
+def test_what_refines_a_numbered_genre_follows_without_a_space(genre: str) -> None:
+    written = with_token(genre, GREEN, at_end=True)
+    assert written == f"{genre}#GREEN"
+    assert find_tokens(written, GREEN) == [(GREEN, True)]
+    assert mutagen.id3.TCON(text=written).genres == [*mutagen.id3.TCON(text=genre).genres, "#GREEN"]
+    assert without_token(written, GREEN) == genre
 
 
 @pytest.mark.parametrize(
@@ -114,6 +126,10 @@ def test_genre_gets_the_token_at_its_end() -> None:
         ("loud,#YELLOW;", ["YELLOW"]),
         ("#GREEN??", []),
         ("##GREEN", []),
+        ("(17)#GREEN", ["GREEN"]),
+        ("x (17)#GREEN", []),
+        ("(Remix)#GREEN", []),
+        ("(17)Rock)#GREEN #PURPLE (17)", ["PURPLE"]),
         ("#GREEN_", []),
         ("/* #GREEN */", []),
         ("/* #GREEN", ["GREEN"]),
@@ -155,6 +171,13 @@ def test_only_ours_is_ever_cut_or_changed(text: str, more: str, first: Mark, sec
     assert with_token(written, second, first) == f"{text} {second.token} {more}"
 
 
-@pytest.mark.parametrize("text", ["#GREEN " * 50_000 + "/* */ " * 50_000, "/* " * 300_000 + "#GREEN"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#GREEN " * 50_000 + "/* */ " * 50_000,
+        "/* " * 300_000 + "#GREEN",
+        "(1)" * 100_000 + ")#GREEN" * 99_999 + " #GREEN",
+    ],
+)
 def test_very_many_tokens_and_sections_do_not_take_long(text: str) -> None:
     assert without_spelled(text, ["#GREEN"]) == text.replace("#GREEN ", "").removesuffix(" #GREEN")
