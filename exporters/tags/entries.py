@@ -29,12 +29,12 @@ GROWTH: Final = 1024
 """Bytes by which a tag without room for our entries grows; what they leave is room for later changes."""
 
 
-_COPIED: Final = "\0"
-"""Ends our own field where a visible entry was made from a stand-in; ID3 allows it, and no reader shows it."""
-
 MARKERS2: Final = "Serato Markers2"
 MARKERS: Final = "Serato Markers_"
 """The payloads of Serato's that hold the track's colour, the newer and the older."""
+
+_COPIED: Final = "\0"
+"""Ends our own field where a visible entry was made from a stand-in; ID3 allows it, and readers don't show it."""
 
 
 class TagField(StrEnum):
@@ -215,6 +215,7 @@ def texts(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> Texts:
 def foreign(entries: Sequence[bytes], dialect: Dialect, spellings: Collection[str]) -> list[bytes]:
     """What of the entries an edit leaves as it is: all but our own field and tokens of these spellings."""
     shown = {index: field for field in TagField for index in _visible(entries, dialect, field)}
+    origins = {field: _origin(entries, dialect, field) for field in TagField}
     result = []
     for index, entry in enumerate(entries):
         if dialect.name(entry) == dialect.own:
@@ -223,7 +224,7 @@ def foreign(entries: Sequence[bytes], dialect: Dialect, spellings: Collection[st
             old = dialect.text(entry)
             text = mapping.without_spelled(old, spellings)
             rest = dialect.with_text(entry, text)
-            origin = _origin(entries, dialect, shown[index])
+            origin = origins[shown[index]]
             is_copy = bool(origin) and rest == dialect.make(dialect.name(entry), origin)
             if text and not (is_copy and len(mapping.find_tokens(old, None)) == 1):
                 result.append(rest)
@@ -245,16 +246,17 @@ def with_mark(
     kept: list[bytes | None] = [None if index in owned else entry for index, entry in enumerate(entries)]
     was_copied = copied = bool(owned) and _says_copied(entries[owned[0]], dialect)
     for field in plan.holders:
+        origin = _origin(entries, dialect, field)
+        stays = plan.new is not None and field is plan.field
         for index in _visible(entries, dialect, field):
             old = dialect.text(entries[index])
             new = plan.replaced(old, field)
             if new != old:
                 entry = dialect.with_text(entries[index], new)
                 beside_ours = not owned or abs(owned[0] - index) == 1
-                origin = _origin(entries, dialect, field)
-                made_by_us = entry == dialect.make(dialect.name(entry), origin)
+                made_by_us = not stays and entry == dialect.make(dialect.name(entry), origin)
                 kept[index] = None if made_by_us and (origin or beside_ours) else entry
-                copied = copied and plan.new is not None and field is plan.field
+                copied = copied and stays
 
     created: list[bytes] = []
     candidates = _visible(entries, dialect, plan.field)
@@ -335,7 +337,8 @@ def _stand_in(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> st
 
 def _origin(entries: Sequence[bytes], dialect: Dialect, field: TagField) -> str:
     """Text of the stand-in that the field's entry was made from; empty if it was not."""
-    copied = any(dialect.name(entry) == dialect.own and _says_copied(entry, dialect) for entry in entries)
+    owned = next((entry for entry in entries if dialect.name(entry) == dialect.own), None)
+    copied = owned is not None and _says_copied(owned, dialect)
     return _stand_in(entries, dialect, field) if copied else ""
 
 

@@ -146,6 +146,18 @@ def test_removed_or_changed_stand_in_leaves_our_comm(tone: CopyTone) -> None:
         assert apply_mark(path, None).text == "8A - 6 Schön"
 
 
+def test_stand_in_that_another_program_gave_the_new_token(tone: CopyTone) -> None:
+    path = tagged(tone("bare-tone.mp3"), [FREE])
+    apply_mark(path, GREEN)
+    tags = mutagen.id3.ID3(path)
+    tags["TXXX:comment"].text = ["8A - 6 #PURPLE Schön"]
+    tags.save(path, v2_version=3)
+    assert apply_mark(path, PURPLE).text == "8A - 6 #PURPLE Schön"
+    assert mutagen.id3.ID3(path)["COMM::eng"].text == ["8A - 6 #PURPLE Schön"]
+    apply_mark(path, None)
+    assert mutagen.id3.ID3(path)["TXXX:comment"].text == ["8A - 6 #PURPLE Schön"]
+
+
 MARKS = st.builds(Mark, st.sampled_from(Zone), st.sampled_from(MarkState))
 
 
