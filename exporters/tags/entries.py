@@ -245,20 +245,27 @@ def with_mark(
     in_front = in_front or owned[:1] == [0]
     kept: list[bytes | None] = [None if index in owned else entry for index, entry in enumerate(entries)]
     was_copied = copied = bool(owned) and _says_copied(entries[owned[0]], dialect)
+    created: list[bytes] = []
     for field in plan.holders:
         origin = _origin(entries, dialect, field)
         stays = plan.new is not None and field is plan.field
         for index in _visible(entries, dialect, field):
             old = dialect.text(entries[index])
+            if not mapping.has_token(old, plan.old):
+                continue
             new = plan.replaced(old, field)
-            if new != old:
-                entry = dialect.with_text(entries[index], new)
-                beside_ours = not owned or abs(owned[0] - index) == 1
-                made_by_us = not stays and entry == dialect.make(dialect.name(entry), origin)
-                kept[index] = None if made_by_us and (origin or beside_ours) else entry
-                copied = copied and stays
+            entry = entries[index] if new == old else dialect.with_text(entries[index], new)
+            rest = dialect.with_text(entries[index], mapping.without_token(old, plan.old))
+            beside_ours = not owned or abs(owned[0] - index) == 1
+            made_by_us = rest == dialect.make(dialect.name(entry), origin) and (origin or beside_ours)
+            moves = (
+                stays and in_front and beside_ours
+            )  # our own field may go to the front, and tells by its place
+            if made_by_us and moves:
+                created.append(entry)
+            kept[index] = None if made_by_us and (moves or not stays) else entry
+            copied = copied and stays
 
-    created: list[bytes] = []
     candidates = _visible(entries, dialect, plan.field)
     if plan.inserts and not any(mapping.has_token(dialect.text(entries[at]), plan.old) for at in candidates):
         _expect_readable(entries, dialect, plan.field)

@@ -12,7 +12,7 @@ from mutagen.apev2 import APEv2
 from exporters.tags.edit import TagField, apply_mark, encoded_audio_digest, read_state
 from exporters.tags.id3 import Id3Tag, frames_of, texts_of_v1
 from moodzone_agent.errors import TagError
-from moodzone_agent.types import Mark, Zone
+from moodzone_agent.types import Mark, MarkState, Zone
 from tests.exporters.tags.conftest import CopyTone
 
 PURPLE = Mark(Zone.PURPLE)
@@ -202,6 +202,16 @@ def test_tag_without_frames_stays(padding: int, mp3: MakeMp3) -> None:
     if padding:
         round_trip(mp3(tag(padding=padding)))
     apply_mark(mp3(tag(padding=padding)), PURPLE)
+
+
+@pytest.mark.parametrize("padding", range(40, 80, 3))
+def test_entry_that_we_made_goes_to_the_front_with_our_own_field(padding: int, mp3: MakeMp3) -> None:
+    path = mp3(tag(frame("TIT2", b"\0Name"), frame("TPE1", b"\0Artist"), padding=padding))
+    before = path.read_bytes()
+    for mark in (Mark(Zone.GREEN), Mark(Zone.YELLOW), Mark(Zone.YELLOW, MarkState.LABELLED), PURPLE):
+        apply_mark(path, mark)
+    apply_mark(path, None)
+    assert path.read_bytes() == before
 
 
 def test_text_of_id3v1_stays_visible(mp3: MakeMp3) -> None:
