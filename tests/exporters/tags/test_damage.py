@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mutagen.apev2
+import mutagen.id3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,19 +20,23 @@ LONGEST_TAG = 3000
 """Damage is done within this many bytes of either end, where the structure is."""
 
 
-KINDS = [prefix + suffix for suffix in SUFFIXES for prefix in ("", "marked")]
+KINDS = [prefix + suffix for suffix in (*SUFFIXES, ".ape.mp3") for prefix in ("", "marked")]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """One short file per format, and the same with a mark."""
+    """One short file per format and one with APEv2, and the same with a mark."""
     folder = tmp_path_factory.mktemp("small")
     files = {}
-    for suffix in SUFFIXES:
-        path = write_tone(
-            folder / f"a{suffix}", seconds=0.1, rate=8000, metadata={"title": "Name", "comment": "8A - 7"}
-        )
+    texts = {"title": "Name", "comment": "8A - 7"}
+    for suffix in (*SUFFIXES, ".ape.mp3"):
+        path = write_tone(folder / f"a{suffix}", seconds=0.1, rate=8000, metadata=texts)
+        if suffix == ".ape.mp3":
+            mutagen.id3.delete(path)
+            tags = mutagen.apev2.APEv2()
+            tags.update(texts)
+            tags.save(path)
         files[suffix] = path.read_bytes()
         apply_mark(path, PURPLE)
         files[f"marked{suffix}"] = path.read_bytes()
