@@ -258,9 +258,7 @@ def with_mark(
             rest = dialect.with_text(entries[index], mapping.without_token(old, plan.old))
             beside_ours = not owned or abs(owned[0] - index) == 1
             made_by_us = rest == dialect.make(dialect.name(entry), origin) and (origin or beside_ours)
-            moves = (
-                stays and in_front and beside_ours
-            )  # our own field may go to the front, and tells by its place
+            moves = stays and in_front and beside_ours  # along with our own field, whose place tells
             if made_by_us and moves:
                 created.append(entry)
             kept[index] = None if made_by_us and (moves or not stays) else entry

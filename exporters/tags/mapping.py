@@ -1,9 +1,9 @@
 """Where the visible token stands in a text that belongs to the user. Pure text, no files.
 
 A token is ``#YELLOW``, ``#GREEN`` or ``#PURPLE`` in any case, perhaps with ``?``, standing alone: not part of
-a longer word and not inside rekordbox's My Tag section ``/* ... */``. Numbered genres at
-the text's start, such as ``(17)``, are no part of the word. Ours is the first that is spelled exactly
-as the mark of our own field spells it; all others are the user's words and are never touched.
+a longer word and not inside rekordbox's My Tag section ``/* ... */``. It may follow numbered genres at the
+text's start, such as ``(17)``. Ours is the first that is spelled exactly as the mark of our own field spells it;
+all others are the user's words and are never touched.
 """
 
 from __future__ import annotations
