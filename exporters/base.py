@@ -211,6 +211,10 @@ class Collection(ABC):
         Needs no closed program, and no leave to write.
         """
 
+    def tracks(self) -> Iterator[Path]:
+        """The files that it names, there or not."""
+        yield from dict.fromkeys(sighting.place.track for sighting in self.read())
+
     @abstractmethod
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """What `write` would do, one change for each place of each track, in the order of the wants."""

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -23,6 +23,8 @@ from moodzone_agent import (
     cli_corrections,
     cli_labels,
     cli_model,
+    cli_scan,
+    cli_setup,
     cli_write,
 )
 from moodzone_agent.cli_shared import (
@@ -332,6 +334,7 @@ def stream(
 
 
 app.command()(cli_calibrate.calibrate)
+app.command()(cli_setup.setup)
 
 
 @app.command()
@@ -385,44 +388,21 @@ def _scan(
     library: Library, places: Places, settings: Settings, paths: list[Path], *, jobs: int, json_: bool
 ) -> bool:
     """Run a scan with its progress and report; True if some files failed."""
-    from moodzone_agent.console import ScanProgress, scan_summary
+    from moodzone_agent.console import scan_summary
     from moodzone_agent.library.records import FileStatus
-    from moodzone_agent.pipeline import scan
-    from moodzone_agent.workers import default_jobs
 
     model = zone_model(places, settings)
-    results: list[ScanResult] = []
-    with ScanProgress(console(stderr=True)) as progress, _run(library, "scan", results):
-        scanning = scan(
-            paths,
-            library,
-            model,
-            jobs=jobs or default_jobs(),
-            field=settings.tags.field,
-            on_plan=progress.follow,
-        )
-        with closing(scanning):
-            for result in scanning:
-                results.append(result)
-                if result.changed:
-                    progress.name(result.path)
-                if json_:
-                    print_json(_scan_json(result))
+
+    def tell(result: ScanResult) -> None:
+        if json_:
+            print_json(_scan_json(result))
+
+    results = cli_scan.scan_folders(library, model, settings, paths, jobs=jobs, tell=tell)
     if not json_:
         out(scan_summary(results))
         tracks = {result.track.audio_id for result in results if result.track is not None}
         cli_calibrate.offer_calibration(library, model, settings, len(tracks))
     return any(result.status is FileStatus.FAILED for result in results)
-
-
-@contextmanager
-def _run(library: Library, kind: str, results: list[ScanResult]) -> Iterator[None]:
-    """A run in the library's history; one that was stopped stays unfinished there."""
-    from collections import Counter
-
-    run = library.start_run(kind)
-    yield
-    library.finish_run(run, Counter(str(result.status) for result in results))
 
 
 def _report_undo(results: list[UndoResult]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -69,16 +69,43 @@ def offer_calibration(library: Library, model: ZoneModel, settings: Settings, tr
         library.set_meta(_OFFERED, "yes")
 
 
-def _calibrate(
-    library: Library, places: Places, settings: Settings, shares: Shares, *, dry_run: bool, json_: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Cuts that fit a library, and how many tracks each zone has by the old and the new ones."""
+
+    old: Cuts
+    new: Cuts
+    before: Counter[Zone]
+    after: Counter[Zone]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it would change anything."""
+        return self.new != self.old
+
+    def to_json(self, *, written: bool) -> dict[str, Any]:
+        """As it is printed with ``--json``."""
+        return {
+            "tracks": self.before.total(),
+            "before": {zone: self.before[zone] for zone in Zone},
+            "after": {zone: self.after[zone] for zone in Zone},
+            "zones": asdict(self.new),
+            "zones_before": asdict(self.old),
+            "written": written,
+        }
+
+
+def fit_zones(library: Library, model: ZoneModel, settings: Settings, shares: Shares) -> Fit:
+    """The cuts that fit the library; nothing is written.
+
+    Errors: `UsageError` if the model takes no cuts, or there is nothing to fit them to.
+    """
     import numpy as np
 
     from moodzone_agent.calibration import Spread, calibrated
     from moodzone_agent.classify.session import ZoneModel
     from moodzone_agent.rerating import rerate
 
-    model = zone_model(places, settings)
     if not model.bundle.accepts_cuts:
         raise UsageError(
             "the model in use has learned your zones from your labels, and takes no cuts; "
@@ -101,24 +128,27 @@ def _calibrate(
     cuts = calibrated(np.array(arousal), np.array(valence), spread, shares)
     then = ZoneModel(model.bundle, cuts)
     after = Counter(item.estimate.zone for item in following("Rating", rerate(library, then), count))
-    is_new = cuts != settings.zones
-    if is_new and not dry_run:
-        _store(library, places, settings.zones, cuts)
+    return Fit(settings.zones, cuts, before, after)
+
+
+def show_fit(fit: Fit) -> None:
+    """Print what the cuts are and would be, with the tracks of each zone."""
+    _print_counts(fit.before, fit.after)
+    _print_cuts(fit.old, fit.new)
+
+
+def _calibrate(
+    library: Library, places: Places, settings: Settings, wanted: Shares, *, dry_run: bool, json_: bool
+) -> None:
+    fit = fit_zones(library, zone_model(places, settings), settings, wanted)
+    written = fit.is_new and not dry_run
+    if written:
+        store_fit(library, places, fit)
     if json_:
-        print_json(
-            {
-                "tracks": len(arousal),
-                "before": {zone: before[zone] for zone in Zone},
-                "after": {zone: after[zone] for zone in Zone},
-                "zones": asdict(cuts),
-                "zones_before": asdict(settings.zones),
-                "written": is_new and not dry_run,
-            }
-        )
+        print_json(fit.to_json(written=written))
         return
-    _print_counts(before, after)
-    _print_cuts(settings.zones, cuts)
-    if not is_new:
+    show_fit(fit)
+    if not fit.is_new:
         out("the zones are calibrated already; nothing changes")
     elif not dry_run:
         out(
@@ -127,15 +157,15 @@ def _calibrate(
         )
 
 
-def _store(library: Library, places: Places, old: Cuts, new: Cuts) -> None:
+def store_fit(library: Library, places: Places, fit: Fit) -> None:
     """Write the cuts into the settings; what stood there is noted first, so that a kill in between loses nothing."""
     from moodzone_agent.config import change_settings, stored_table
 
     was = stored_table(places.settings, _TABLE)
     values: dict[str, float | None] = {
         key: value
-        for key, value in asdict(new).items()
-        if key in was or value != getattr(old, key) or key != "purple_min_valence"
+        for key, value in asdict(fit.new).items()
+        if key in was or value != getattr(fit.old, key) or key != "purple_min_valence"
     }
     step = {"before": {key: was.get(key) for key in values}, "after": values}
     library.set_meta(_STEPS, json.dumps([*_steps(library), step]))

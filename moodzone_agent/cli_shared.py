@@ -91,12 +91,20 @@ def require(paths: list[Path]) -> None:
             continue
 
 
-def ask(question: str) -> bool:
-    """Ask for a yes. Errors: `UsageError` if there is nobody to ask."""
+def ask(question: str, *, default: bool = False) -> bool:
+    """Ask for a yes; Enter is the default. Errors: `UsageError` if there is nobody to ask."""
     if not sys.stdin.isatty():
         raise UsageError("there is nobody to ask; give --yes")
     try:
-        return typer.confirm(question)
+        return typer.confirm(question, default=default)
+    except typer.Abort:
+        raise typer.Exit(STOPPED) from None
+
+
+def prompt(question: str) -> str:
+    """Ask for a line; Enter alone gives an empty one."""
+    try:
+        return str(typer.prompt(question, default="", show_default=False)).strip()
     except typer.Abort:
         raise typer.Exit(STOPPED) from None
 

@@ -33,7 +33,10 @@ from moodzone_agent.cli_shared import (
 from moodzone_agent.errors import JournalError, LibraryError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from exporters.base import Collection, Want
+    from exporters.census import Census
     from moodzone_agent.config import Places, Settings
     from moodzone_agent.library.store import Library
     from moodzone_agent.writing import WriteResult
@@ -165,20 +168,46 @@ class Writing:
         """Write to these collections of one target, after asking the first time; True if something failed."""
         from exporters.base import WriteStatus
         from exporters.registry import target
+
+        def tell(result: WriteResult) -> None:
+            if json_:
+                print_json(_write_json(result, dry_run=dry_run))
+
+        results = self.results(name, collections, dry_run=dry_run, quiet=json_, yes=yes or json_, tell=tell)
+        if json_:
+            return any_failed(results)
+        failed = report_writes(results, done="would be written" if dry_run else "written", show=dry_run)
+        if not dry_run and name != TAGS and any(result.status is WriteStatus.WRITTEN for result in results):
+            for line in target(name).after:
+                out(f"  {line}")
+        return failed
+
+    def results(
+        self,
+        name: str,
+        collections: list[Collection],
+        *,
+        dry_run: bool,
+        quiet: bool,
+        yes: bool,
+        tell: Callable[[WriteResult], None] = lambda _: None,
+    ) -> list[WriteResult]:
+        """Write to these collections of one target, after asking the first time; reports nothing by itself."""
+        from exporters.base import WriteStatus
+        from exporters.registry import target
         from moodzone_agent.writing import WriteResult, preview, settle_colours
 
         results: list[WriteResult] = []
 
-        def tell(result: WriteResult) -> None:
+        def note(result: WriteResult) -> None:
             results.append(result)
-            if json_:
-                print_json(_write_json(result, dry_run=dry_run))
+            tell(result)
 
-        wants = self._wants(tell)
+        wants = self._wants(note)
         for want in wants:
             if not any(collection.holds(want.path) for collection in collections):
                 reason = f"on a drive without {target(name).shown_in}"
-                tell(WriteResult(want.path, WriteStatus.SKIPPED, reason, target=name))
+                note(WriteResult(want.path, WriteStatus.SKIPPED, reason, target=name))
         parts = [
             (collection, [want for want in wants if collection.holds(want.path)])
             for collection in collections
@@ -192,18 +221,12 @@ class Writing:
         if dry_run:
             for collection, own in parts:
                 for result in preview(own, collection, self._library):
-                    tell(result)
+                    note(result)
         elif wants:
-            if not (yes or json_ or self._consents(name, parts)):
+            if not (yes or self._consents(name, parts)):
                 raise typer.Exit(STOPPED)
-            self._write(name, parts, tell, quiet=json_)
-        if json_:
-            return any_failed(results)
-        failed = report_writes(results, done="would be written" if dry_run else "written", show=dry_run)
-        if not dry_run and name != TAGS and any(result.status is WriteStatus.WRITTEN for result in results):
-            for line in target(name).after:
-                out(f"  {line}")
-        return failed
+            self._write(name, parts, note, quiet=quiet)
+        return results
 
     def _wants(self, tell: Callable[[WriteResult], None]) -> list[Want]:
         from moodzone_agent.writing import WriteResult, wanted
@@ -262,8 +285,7 @@ class Writing:
         from moodzone_agent.writing import preview
 
         library = self._library
-        consent = f"{_CONSENT} {name}"
-        if library.meta(consent) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if library.meta(f"{_CONSENT} {name}") or not (sys.stdin.isatty() and sys.stdout.isatty()):
             return True
         previews = (result for collection, own in parts for result in preview(own, collection, library))
         first = list(islice((item for item in previews if item.status is WriteStatus.WRITTEN), _PREVIEWED))
@@ -272,11 +294,11 @@ class Writing:
         for collection, _ in parts:
             show_census(collection, library)
         for item in first:
-            _show_difference(item)
+            show_difference(item)
         out(f"{self._extent(parts)} All else in them stays; `moodzone undo` takes it back.")
         if not ask("Write the zones there?" if name != TAGS else "Write the zones into these files?"):
             return False
-        library.set_meta(consent, "given")
+        give_consent(library, name)
         return True
 
     def _extent(self, parts: list[tuple[Collection, list[Want]]]) -> str:
@@ -292,7 +314,14 @@ class Writing:
         return f"Up to {sum(len(own) for _, own in parts):,} tracks in {names}."
 
 
-def show_census(collection: Collection, library: Library) -> None:
+def give_consent(library: Library, name: str) -> None:
+    """Note that the user agreed to writing to a target; `Writing` doesn't ask any more."""
+    library.set_meta(f"{_CONSENT} {name}", "given")
+
+
+def show_census(
+    collection: Collection, library: Library, *, show: Callable[[RenderableType], None] = out
+) -> Census:
     """Print what stands in a collection, but for what is ours."""
     from moodzone_agent.console import census_table
     from moodzone_agent.writing import ours_in
@@ -300,7 +329,8 @@ def show_census(collection: Collection, library: Library) -> None:
     ours = ours_in(collection, library)
     found = collection.census(ours)
     zones = {path: track.mark.zone for track in library.tracks() if track.mark for path in track.paths}
-    out(census_table(collection, found, zones))
+    show(census_table(collection, found, zones))
+    return found
 
 
 def report_writes(results: list[WriteResult], *, done: str, show: bool = False) -> bool:
@@ -311,7 +341,7 @@ def report_writes(results: list[WriteResult], *, done: str, show: bool = False) 
     if show:
         for result in results:
             if result.status is WriteStatus.WRITTEN:
-                _show_difference(result)
+                show_difference(result)
     for field, part in _by_field(results):
         counts = Counter(result.status for result in part)
         kept = counts[WriteStatus.KEPT]
@@ -349,7 +379,8 @@ def any_failed(results: Iterable[WriteResult]) -> bool:
     return any(result.status is WriteStatus.FAILED for result in results)
 
 
-def _show_difference(result: WriteResult) -> None:
+def show_difference(result: WriteResult) -> None:
+    """Print what stands in a place, and what will."""
     what = "" if result.target == TAGS else f" ({result.target}, {result.field})"
     out(
         f"{shown(result.path)}{what}\n"

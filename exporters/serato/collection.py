@@ -109,6 +109,10 @@ class SeratoCollection(Collection):
         for _, place, colour in self._colours(among):
             yield Sighting(place, colour, colour_marks(colour, self.colours))
 
+    def tracks(self) -> Iterator[Path]:
+        """The files of Serato's database; none of them is opened."""
+        yield from (path for path, _, _ in self._database().values())
+
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """Two changes a track: its colour, and the crate that it should be in."""
         self.version()  # refuses what is damaged or unknown

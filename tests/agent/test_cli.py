@@ -38,6 +38,7 @@ COMMANDS = (
     "doctor",
     "calibrate",
     "model",
+    "setup",
 )
 SCAN_KEYS = [
     "path",

@@ -1,0 +1,1 @@
+"""What `moodzone setup` does, step by step."""
