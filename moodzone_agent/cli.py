@@ -22,6 +22,7 @@ from moodzone_agent import (
     cli_calibrate,
     cli_corrections,
     cli_labels,
+    cli_learning,
     cli_model,
     cli_scan,
     cli_setup,
@@ -202,7 +203,14 @@ def show(path: Annotated[Path, typer.Argument(help="A file that was scanned.")],
         why = _why(library, places, settings, track)
     if json_:
         reasons = None if isinstance(why, str) else [_reason_json(reason) for reason in why]
-        print_json(_track_json(track) | {"paths": [str(path) for path in track.paths], "why": reasons})
+        print_json(
+            _track_json(track)
+            | {
+                "paths": [str(path) for path in track.paths],
+                "why": reasons,
+                "hint": track.hint and track.hint.zone,
+            }
+        )
     else:
         out(Group(track_details(track), why if isinstance(why, str) else reason_table(track, why)))
 
@@ -335,6 +343,8 @@ def stream(
 
 app.command()(cli_calibrate.calibrate)
 app.command()(cli_setup.setup)
+app.command()(cli_learning.retrain)
+app.command(name="weak-labels")(cli_learning.weak_labels)
 
 
 @app.command()
@@ -388,7 +398,9 @@ def _scan(
     library: Library, places: Places, settings: Settings, paths: list[Path], *, jobs: int, json_: bool
 ) -> bool:
     """Run a scan with its progress and report; True if some files failed."""
+    from moodzone_agent.classify.registry import Registry
     from moodzone_agent.console import scan_summary
+    from moodzone_agent.learning import keeps_zones
     from moodzone_agent.library.records import FileStatus
 
     model = zone_model(places, settings)
@@ -397,9 +409,14 @@ def _scan(
         if json_:
             print_json(_scan_json(result))
 
-    results = cli_scan.scan_folders(library, model, settings, paths, jobs=jobs, tell=tell)
+    keeps = keeps_zones(library, Registry(places.models).champion())
+    results = cli_scan.scan_folders(library, model, settings, paths, jobs=jobs, keep_zones=keeps, tell=tell)
     if not json_:
         out(scan_summary(results))
+        if keeps:
+            out(
+                "new tracks are rated by the model that ships; the other zones stay: `moodzone inbox` tells more"
+            )
         tracks = {result.track.audio_id for result in results if result.track is not None}
         cli_calibrate.offer_calibration(library, model, settings, len(tracks))
     return any(result.status is FileStatus.FAILED for result in results)

@@ -23,6 +23,7 @@ from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
     from moodzone_agent.corrections import Finding
+    from moodzone_agent.learning import Challenger
     from moodzone_agent.library.corrections import Correction
 
 app = typer.Typer(no_args_is_help=True, help="Look at what was found in your files and programs, and decide.")
@@ -77,17 +78,20 @@ def sync(
 def inbox(json_: Json = False) -> None:
     """Show what waits for your yes; nothing is blocked by it."""
     from moodzone_agent.inbox import Inbox
+    from moodzone_agent.learning import waiting_challenger
 
-    places, _ = setting()
+    places, settings = setting()
     with open_library(places, must_exist=True) as library:
         held = Inbox(library).held()
+        challenger = waiting_challenger(places, settings, library)
     _report(held, json_=json_)
+    if challenger is not None:
+        _report_challenger(challenger, json_=json_)
     if not json_:
-        out(
-            "`moodzone corrections accept NUMBER` makes it a label, `reject NUMBER` drops it"
-            if held
-            else "nothing waits"
-        )
+        if held:
+            out("`moodzone corrections accept NUMBER` makes it a label, `reject NUMBER` drops it")
+        elif challenger is None:
+            out("nothing waits")
 
 
 @app.command(name="list")
@@ -169,6 +173,26 @@ def _correction_json(one: Correction) -> dict[str, Any]:
         "state": one.state,
         "why": one.why,
     }
+
+
+def _report_challenger(challenger: Challenger, *, json_: bool) -> None:
+    number = challenger.number
+    if json_:
+        print_json(
+            {
+                "model": number,
+                "id": challenger.model_id,
+                "tracks": challenger.tracks,
+                "changed": challenger.changes,
+            }
+        )
+        return
+    what = "has learned from your labels and is better" if number else "ships with this version of MoodZone"
+    out(
+        f"model {number} ({challenger.model_id}) {what}: {challenger.changes:,} of {challenger.tracks:,} tracks "
+        f"would change their zone\n`moodzone model diff {number}` names them, `moodzone model promote {number}` uses it"
+        + (", `moodzone model decline` drops it" if number else "")
+    )
 
 
 def _report_findings(findings: list[Finding], *, json_: bool) -> None:

@@ -108,8 +108,17 @@ def promote(number: Number) -> None:
 
     places, _ = setting()
     registry = Registry(places.models)
-    registry.promote(number)
+    registry.promote(number, by_user=True)
     _tell(registry.champion())
+
+
+@app.command()
+def decline() -> None:
+    """Say no to the model that waits for your yes; it is kept, and the one in use stays."""
+    from moodzone_agent.classify.registry import Registry
+
+    places, _ = setting()
+    out(f"model {Registry(places.models).decline()} waits no more")
 
 
 @app.command()

@@ -27,6 +27,7 @@ def scan_folders(
     paths: list[Path],
     *,
     jobs: int,
+    keep_zones: bool = False,
     tell: Callable[[ScanResult], None] = lambda _: None,
 ) -> list[ScanResult]:
     """Scan with a progress bar; a run that was stopped stays unfinished in the library's history.
@@ -54,7 +55,15 @@ def scan_folders(
                 )
             progress.follow(plan)
 
-        scanning = scan(paths, library, model, jobs=jobs, field=settings.tags.field, on_plan=follow)
+        scanning = scan(
+            paths,
+            library,
+            model,
+            jobs=jobs,
+            field=settings.tags.field,
+            keep_zones=keep_zones,
+            on_plan=follow,
+        )
         with closing(scanning):
             for result in scanning:
                 results.append(result)

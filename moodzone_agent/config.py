@@ -84,8 +84,8 @@ class AgentSettings:
     - ``on_battery``: work on battery, too.
     - ``jobs``: worker processes; 0 for half the processors.
     - ``retrain_after``: that many new labels, it learns from them; 0 for never by itself.
-    - ``retrain_days``: after which fewer new labels will do.
-    - ``confirm``: ask before another model is used, until you have promoted twice.
+    - ``retrain_days``: after which fewer new labels will do; 0 for never.
+    - ``confirm``: ask before a better model is used, until you have promoted two yourself.
     - ``most_rewrites_a_day``: files that hold a zone and may get another one in a day.
     """
 

@@ -122,6 +122,10 @@ def track_details(track: TrackRecord) -> RenderableType:
     rows.add_column(style="dim")
     rows.add_column()
     rows.add_row("Zone", track_zone(track))
+    if track.hint:
+        rows.add_row(
+            "Hint", zone_text(track.hint.zone) + Text(f" by {track.hint.source}; a weak label, not your word")
+        )
     if track.estimate:
         estimate = track.estimate
         shares = Text("  ").join(

@@ -147,7 +147,7 @@ class Inbox:
             raise UsageError(f"the track of {number} was labelled again since; use `moodzone label`")
         with self._library.transaction():
             before = history[-2].label if len(history) > 1 else None
-            if before is None:
+            if before is None or before.origin is LabelOrigin.WEAK:
                 self._library.retract_label(one.audio_id, "cli", self._now())
             else:
                 self._library.add_label(before)

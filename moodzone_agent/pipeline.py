@@ -89,6 +89,7 @@ def scan(
     *,
     jobs: int,
     field: TagField = TagField.COMMENT,
+    keep_zones: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Generator[ScanResult, None, None]:
     """Bring the library up to date with the folders; yields a result for every file, the quick ones first.
@@ -97,13 +98,14 @@ def scan(
     audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
     changes. A file that changes while it is read, or whose disk fails, is read once more at the end; if that
     is no better, it is said so, and the next scan tries again, since neither tells of the file.
+    With `keep_zones` (see `learning.keeps_zones`) only what has no estimate yet is rated.
     Whoever stops early closes the generator, which stops the workers; what was yielded is kept. Without a model
     nothing is rated: only features are wanted.
     """
     if model is not None:
-        rate_stored(library, model)
+        rate_stored(library, model, keep_zones=keep_zones)
     absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
-    scanning = _Scan(library, model, field)
+    scanning = _Scan(library, model, field, keep_zones=keep_zones)
     quick = [result for root in absolute for result in scanning.look_at(root)]
     for root in absolute:
         library.mark_missing(root, scanning.seen, scanning.unreadable)
@@ -125,15 +127,16 @@ def scan(
                 yield from scanning.next_round()
 
 
-def rate_stored(library: Library, model: ZoneModel) -> int:
+def rate_stored(library: Library, model: ZoneModel, *, keep_zones: bool = False) -> int:
     """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number.
 
+    With `keep_zones` those that another model has rated stay as they are.
     Some hundred at once are read, rated on all processors and stored; whoever interrupts it keeps what is stored.
     """
     count = 0
     threads = os.cpu_count() or 1
     under_way: deque[Future[list[_Rating]]] = deque()
-    batches = library.tracks_to_rate(model.model_id, FEATURES_VERSION)
+    batches = library.tracks_to_rate(model.model_id, FEATURES_VERSION, only_unrated=keep_zones)
     with ThreadPoolExecutor(threads) as pool:
         try:
             for batch in chain(batches, repeat(None)):
@@ -190,8 +193,11 @@ def _rate(library: Library, model: ZoneModel, analysis: Analysis, course: NDArra
 class _Scan:
     """The state of one scan."""
 
-    def __init__(self, library: Library, model: ZoneModel | None, field: TagField) -> None:
+    def __init__(
+        self, library: Library, model: ZoneModel | None, field: TagField, *, keep_zones: bool
+    ) -> None:
         self._library = library
+        self._keep_zones = keep_zones
         self._model = model
         self._field = field
         self.files = 0
@@ -310,7 +316,7 @@ class _Scan:
                 case Analysis() as analysis:
                     with self._library.transaction():
                         self._library.put_analysis(analysis)
-                        if self._model is not None:
+                        if self._model is not None and not self._is_kept(analysis.audio_id):
                             course = None if analysis.frames is None else self._model.course(analysis.frames)
                             _rate(self._library, self._model, analysis, course)
                         self._put_read(path, analysis.audio_id)
@@ -348,6 +354,10 @@ class _Scan:
         if not isinstance(error, FileChangedError):
             self._library.put_file(replace(record, status=FileStatus.FAILED, reason=reason))
         return ScanResult(path, FileStatus.FAILED, reason, changed=True)
+
+    def _is_kept(self, audio_id: str) -> bool:
+        """Whether a recording keeps the estimate it has."""
+        return self._keep_zones and self._library.is_rated(audio_id)
 
     def _put_read(self, path: Path, audio_id: str) -> None:
         self._library.put_file(self._with_tags(replace(self._records[path], audio_id=audio_id)))

@@ -13,7 +13,7 @@ from exporters.filesystem import is_gone
 from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
-from moodzone_agent import control
+from moodzone_agent import control, learning
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import CollectionError, FileError, LibraryError
@@ -176,6 +176,7 @@ def _delete(places: Places, journal: Journal, lock: AgentLock) -> None:
         erase_backups(places.backups)
         journal.erase()
         control.erase(places)
+        learning.erase(places)
         lock.erase()
     except OSError as error:
         raise LibraryError(

@@ -162,7 +162,7 @@ def _print_judgement(manifest: dict[str, Any], contest: Contest, output: Path) -
     from rich.console import Console
     from rich.table import Table
 
-    from trainer.finetune import MIN_TO_CLAIM
+    from moodzone_agent.learning import MIN_TO_CLAIM
 
     console = Console()
     parts = {name: manifest["metrics"][name] for name in ("cv", "holdout") if name in manifest["metrics"]}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from moodzone_agent.classify.bundle import HEAD_MODEL, Bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import DataSetError, UsageError
+from moodzone_agent.learning import MIN_LABELS, MIN_OF_A_ZONE, MIN_TO_CLAIM
 from moodzone_agent.types import ZONES, Zone
 from trainer.bundles import check_replaceable, write_bundle
 from trainer.evaluate import classification, reliability, rounded, sure_from
@@ -28,10 +29,6 @@ from trainer.strategies import STRATEGIES, USER_WEIGHT, Base, Labelled, held_out
 from trainer.user import UserData, split
 
 FOLDS: Final = 5
-MIN_LABELS: Final = 12
-MIN_OF_A_ZONE: Final = 3
-MIN_TO_CLAIM: Final = 40
-"""Asked or confirmed labels, below which no accuracy is claimed: corrections alone are a biased sample."""
 SURE_ACCURACY: Final = 0.80
 _ODDS_STEP: Final = 1.05
 _KEPT: Final = ("schema", "features_version", "feature_names", "zones", "cuts", "spread", "packages")

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from moodzone_agent.classify.bundle import Bundle
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
+from moodzone_agent.learning import MIN_TO_CLAIM
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import ZONES, Cuts, Estimate, LabelOrigin, Zone
 from trainer.datasets.user import UserLabels
 from trainer.evaluate import classification, regression, reliability, rounded, wilson
-from trainer.finetune import MIN_TO_CLAIM
 from trainer.user import UserData, split, user_data
 
 FloatArray = NDArray[np.float64]

@@ -6,7 +6,7 @@ import struct
 from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 _UNREADABLE: Final = (
     ValueError,
@@ -19,6 +19,7 @@ _UNREADABLE: Final = (
 )
 """What mutagen lets through, besides its own error, on malformed files."""
 _OWN: Final = ("TXXX:MOODZONE", "----:com.apple.iTunes:MOODZONE", "MOODZONE")
+_ENERGY: Final = ("TXXX:EnergyLevel", "----:com.apple.iTunes:EnergyLevel", "ENERGYLEVEL")
 _PAYLOADS: Final = {
     "serato_markers_v2": "Serato Markers2",
     "----:com.serato.dj:markersv2": "Serato Markers2",
@@ -28,11 +29,21 @@ _PAYLOADS: Final = {
 
 def own_field(file: IO[bytes]) -> str | None:
     """The text of our own field, empty if there is none; None if mutagen can't read the file."""
+    return _text(file, _OWN)
+
+
+def energy_level(file: IO[bytes]) -> str | None:
+    """The text of Mixed In Key's own field, empty if there is none; None if mutagen can't read the file."""
+    return _text(file, _ENERGY)
+
+
+def _text(file: IO[bytes], names: Iterable[str]) -> str | None:
+    """The text of the first of these fields that is there."""
     parsed = _read(file)
     if parsed is None:
         return None
     tags: Any = parsed.tags
-    for name in _OWN if tags is not None else ():
+    for name in names if tags is not None else ():
         try:
             values = tags[name]
             value = getattr(values, "text", values)[0]

@@ -3,7 +3,7 @@
 ::
 
     lock              held by the one process that adds or promotes
-    champion.json     the history of promotions; the last word is the bundle in use
+    champion.json     the history of promotions; the last word is the bundle in use; and which bundle waits for a yes
     0001/             a bundle as it was added, read-only, and CARD.md, made from its manifest
     .adding-3f2a.../  what a killed process was adding; the next one that adds removes it
 
@@ -39,6 +39,7 @@ _LOCK: Final = "lock"
 _STAGED: Final = ".adding-"
 _NUMBER: Final = re.compile(r"\d{4,}")
 _WAIT_SECONDS: Final = 30.0
+_JUDGED: Final = frozenset({"base", "contest", "metrics", "holdout", "trained_on", "packages"})
 _CURE: Final = "`moodzone model promote` another, or retrain"
 
 
@@ -61,6 +62,8 @@ class Champion:
     bundle: Bundle
     warning: str = ""
     """Why it isn't the one that was promoted, if so."""
+    shipped_chosen: str | None = None
+    """Id of the bundle that shipped when the user last chose it by its number, if that was the last choice."""
 
 
 class _DamagedHistoryError(BundleError):
@@ -100,9 +103,9 @@ class Registry:
         Errors: `BundleError` if that one can't be used, either.
         """
         try:
-            promotions = self._promotions()
-            number = promotions[-1] if promotions else SHIPPED
-            return Champion(number, self.bundle(number))
+            history = self._history()
+            number = (_replayed(history) or [SHIPPED])[-1]
+            return Champion(number, self.bundle(number), shipped_chosen=_shipped_chosen(history))
         except (BundleError, UsageError) as error:
             return Champion(SHIPPED, load_bundle(), f"the model that ships is used, since {error}")
 
@@ -139,17 +142,61 @@ class Registry:
         sync_folder(self.folder)
         return number
 
-    def promote(self, number: int) -> None:
-        """Use this bundle from now on. Errors: as of `bundle`."""
-        ZoneModel(self.bundle(number)).load()
+    def promote(self, number: int, *, by_user: bool = False) -> None:
+        """Use this bundle from now on; none waits for a yes any more. Errors: as of `bundle`."""
+        bundle = self.bundle(number)
+        ZoneModel(bundle).load()
         with self._held():
+            is_damaged = False
             try:
                 history = self._history()
             except _DamagedHistoryError:  # which this cures
-                self._note([], "promote", number)
-                return
-            if (_replayed(history) or [SHIPPED])[-1] != number:
-                self._note(history, "promote", number)
+                history, is_damaged = [], True
+            in_use = (_replayed(history) or [SHIPPED])[-1] == number
+            if number == SHIPPED:
+                in_use &= _shipped_chosen(history) == bundle.model_id
+            if is_damaged or not in_use:
+                self._note(history, "promote", number, bundle.model_id, by_user=by_user)
+
+    def challenge(self, number: int) -> None:
+        """Note that this bundle waits for the user's yes, in place of any that did. Errors: as of `bundle`."""
+        bundle = self.bundle(number)
+        with self._held():
+            self._put(self._history(), {"number": number, "id": bundle.model_id})
+
+    def challenger(self) -> Entry | None:
+        """The bundle that waits for the user's yes. Errors: `BundleError` if the history can't be read."""
+        waiting = self._told().get("waiting")
+        if not isinstance(waiting, dict) or waiting.get("number") not in self._numbers():
+            return None
+        return self._entry(int(waiting["number"]))
+
+    def decline(self) -> int:
+        """Let no bundle wait any more; returns the number of the one that did. Errors: `UsageError` if none does."""
+        with self._held():
+            waiting = self.challenger()
+            if waiting is None:
+                raise UsageError("no model waits for your yes")
+            self._put(self._history(), None)
+        return waiting.number
+
+    def promotions_by_user(self) -> int:
+        """How often the user has promoted a bundle that didn't ship. Errors: as of `challenger`."""
+        return sum(
+            event["event"] == "promote" and bool(event.get("by_user")) and event["number"] != SHIPPED
+            for event in self._history()
+        )
+
+    def was_promoted(self, number: int) -> bool:
+        """Whether this bundle was ever in use. Errors: as of `challenger`."""
+        return number in (event["number"] for event in self._history() if event["event"] == "promote")
+
+    def recipe(self) -> dict[str, Any] | None:
+        """How the bundle promoted last was trained, even if it is for other features by now; None if unknown."""
+        with suppress(BundleError, OSError, ValueError, KeyError, IndexError, TypeError):
+            number = _replayed(self._history())[-1]
+            return dict(json.loads((self._place(number) / MANIFEST).read_bytes())["recipe"])
+        return None
 
     def rollback(self) -> int:
         """Use the bundle that was in use before the last promotion; returns its number.
@@ -162,8 +209,9 @@ class Registry:
             if not promotions:
                 raise UsageError("no model was promoted, so there is none to go back to")
             number = promotions[-2] if len(promotions) > 1 else SHIPPED
-            ZoneModel(self.bundle(number)).load()
-            self._note(history, "rollback", number)
+            bundle = self.bundle(number)
+            ZoneModel(bundle).load()
+            self._note(history, "rollback", number, bundle.model_id)
         return number
 
     def erase(self) -> None:
@@ -201,7 +249,7 @@ class Registry:
         """The number of this very bundle, if it is here already; the library tells models apart by their ids."""
         for entry in self.bundles():
             if entry.bundle is not None and entry.bundle.model_id == bundle.model_id:
-                if entry.bundle.manifest == bundle.manifest:
+                if _what_counts(entry.bundle) == _what_counts(bundle):
                     return entry.number
                 raise BundleError(
                     f"the model has the id of model {entry.number}, {bundle.model_id}, and is another: "
@@ -211,36 +259,47 @@ class Registry:
 
     def _history(self) -> list[dict[str, Any]]:
         """All promotions and rollbacks, oldest first. Errors: `BundleError` if they can't be read."""
+        history: list[dict[str, Any]] = self._told()["history"]
+        return history
+
+    def _told(self) -> dict[str, Any]:
+        """All that is noted. Errors: as of `_history`."""
         path = self.folder / _CHAMPION
         try:
-            told = json.loads(path.read_bytes())
+            told: dict[str, Any] = json.loads(path.read_bytes())
             if told["schema"] != _SCHEMA:
                 raise BundleError(f"{path} was written by a newer MoodZone: update it")
-            history: list[dict[str, Any]] = told["history"]
-            _replayed(history)
+            _replayed(told["history"])
         except FileNotFoundError:
-            return []
+            return {"history": []}
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise _DamagedHistoryError(
                 f"{path} is damaged; `moodzone model promote N` writes it anew"
             ) from error
-        return history
-
-    def _promotions(self) -> list[int]:
-        return _replayed(self._history())
+        return told
 
     def _ever_promoted(self) -> list[int]:
         with suppress(BundleError):
             return [event["number"] for event in self._history()]
         return []
 
-    def _note(self, history: list[dict[str, Any]], event: str, number: int) -> None:
-        told = {
-            "schema": _SCHEMA,
-            "history": [*history, {"event": event, "number": number, "time_ns": time.time_ns()}],
-        }
+    def _note(
+        self,
+        history: list[dict[str, Any]],
+        event: str,
+        number: int,
+        model_id: str,
+        *,
+        by_user: bool = False,
+    ) -> None:
+        """Add to the history. What waited was judged beside the bundle that is no longer in use: it waits no more."""
+        entry = {"event": event, "number": number, "id": model_id, "time_ns": time.time_ns()}
+        self._put([*history, entry | ({"by_user": True} if by_user else {})], None)
+
+    def _put(self, history: list[dict[str, Any]], waiting: dict[str, Any] | None) -> None:
+        told = {"schema": _SCHEMA, "history": history, **({"waiting": waiting} if waiting else {})}
         with _translated(self.folder):
             replace_file(self.folder / _CHAMPION, (json.dumps(told, indent=1) + "\n").encode())
 
@@ -282,6 +341,19 @@ def _replayed(history: list[dict[str, Any]]) -> list[int]:
         else:
             promotions.pop()
     return promotions
+
+
+def _what_counts(bundle: Bundle) -> dict[str, Any]:
+    """What of a manifest the estimates follow from. The rest tells how it was made and judged, beside which other."""
+    return {name: told for name, told in bundle.manifest.items() if name not in _JUDGED}
+
+
+def _shipped_chosen(history: list[dict[str, Any]]) -> str | None:
+    """What `Champion.shipped_chosen` tells; None of a history that was written before ids were noted."""
+    if not history or (_replayed(history) or [SHIPPED])[-1] != SHIPPED:
+        return None
+    chosen = history[-1].get("id")
+    return str(chosen) if chosen else None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -135,6 +135,7 @@ class TrackRecord:
     warnings: tuple[str, ...]
     estimate: Estimate | None
     label: Label | None
+    """The user's word; never a weak one."""
     ribbon_data: bytes
     paths: tuple[Path, ...]
     """Its files that are there now, in order of path."""
@@ -142,6 +143,8 @@ class TrackRecord:
     """Where it was last: files that are missing or unreadable, or whose volume is not mounted."""
     artist: str
     title: str
+    hint: Label | None = None
+    """A weak label, where the user has said nothing. It trains a little, and decides nothing here."""
 
     @property
     def mark(self) -> Mark | None:

@@ -59,6 +59,8 @@ CHECKED_WHEN_OPENED: Final = 32 << 20
 """Bytes up to which a library is checked each time it is opened for writing; it takes some 0.1 s."""
 
 _SELECT_FILE: Final = "SELECT file.*, uid, mount, root FROM file JOIN volume ON volume.id = file.volume"
+_SAID: Final = "CASE WHEN last_label.origin <> 'weak' THEN last_label.zone END"
+"""The user's word in a row of `_tracks`."""
 _IS_HELD: Final = """
     volume = (SELECT id FROM volume WHERE uid = :volume) AND path = :relative
     OR audio_id = (SELECT audio_id FROM file JOIN volume ON volume.id = file.volume
@@ -288,6 +290,15 @@ class Library:
         """How many recordings have an estimate."""
         return int(self._rows("SELECT count(*) FROM estimate")[0][0])
 
+    def is_rated(self, audio_id: str) -> bool:
+        """Whether the recording has an estimate, of whatever model."""
+        return bool(self._rows("SELECT 1 FROM estimate WHERE audio_id = ?", (audio_id,)))
+
+    def commonest_model(self) -> str | None:
+        """Id of the model that most estimates are by; None if there are none."""
+        rows = self._rows("SELECT model FROM estimate GROUP BY model ORDER BY count(*) DESC, model LIMIT 1")
+        return str(rows[0]["model"]) if rows else None
+
     def known_audio(self, features_version: int) -> Iterator[tuple[str, int, float]]:
         """Audio id, size and duration of each file that needs no analysis: copies are recognised by them."""
         rows = self._rows(
@@ -335,22 +346,23 @@ class Library:
         return _estimate(rows[0]) if rows else None
 
     def tracks_to_rate(
-        self, model: str, features_version: int, *, at_once: int = 256
+        self, model: str, features_version: int, *, only_unrated: bool = False, at_once: int = 256
     ) -> Iterator[list[Waiting]]:
         """What ``model`` has not rated and has features of this version, so many at once; needs no audio.
 
-        Estimates may be stored while this is iterated.
+        ``only_unrated``: those that no model has rated. Estimates may be stored while this is iterated.
         """
         last = 0
         while rows := self._rows(
             """
             SELECT features.rowid AS number, track.*, features.*, estimate.*, features.audio_id AS audio_id,
-                   last_label.zone IS NOT NULL AS is_labelled
+                   last_label.zone IS NOT NULL AND origin <> 'weak' AS is_labelled
             FROM features JOIN track USING (audio_id) LEFT JOIN estimate USING (audio_id)
             LEFT JOIN last_label USING (audio_id)
-            WHERE version = ? AND model IS NOT ? AND features.rowid > ? ORDER BY features.rowid LIMIT ?
+            WHERE version = ? AND model IS NOT ? AND (model IS NULL OR NOT ?) AND features.rowid > ?
+            ORDER BY features.rowid LIMIT ?
             """,
-            (features_version, model, last, at_once),
+            (features_version, model, only_unrated, last, at_once),
         ):
             last = rows[-1]["number"]
             yield [
@@ -359,7 +371,14 @@ class Library:
             ]
 
     def add_label(self, label: Label) -> None:
-        """Add to the history what the user said of a recording, analysed or not."""
+        """Add to the history what the user said of a recording, analysed or not.
+
+        A weak label of one of which the user has spoken, even to take a label back, is not added.
+        """
+        if label.origin is LabelOrigin.WEAK and any(
+            event.origin is not LabelOrigin.WEAK for event in self.labels(label.audio_id)
+        ):
+            return
         self._add_event(LabelEvent(label.audio_id, label.zone, label.origin, label.source, label.time_ns))
 
     def retract_label(self, audio_id: str, source: str, time_ns: int) -> None:
@@ -367,8 +386,8 @@ class Library:
         self._add_event(LabelEvent(audio_id, None, LabelOrigin.CORRECTED, source, time_ns))
 
     def label(self, audio_id: str) -> Label | None:
-        """The label that counts: the last to arrive, unless it was taken back."""
-        rows = self._rows("SELECT * FROM last_label WHERE audio_id = ?", (audio_id,))
+        """The label that counts: the last to arrive, unless it was taken back. A weak one doesn't."""
+        rows = self._rows("SELECT * FROM last_label WHERE audio_id = ? AND origin <> 'weak'", (audio_id,))
         return _label_event(rows[0]).label if rows else None
 
     def labels(self, audio_id: str | None = None) -> list[LabelEvent]:
@@ -376,6 +395,30 @@ class Library:
         wanted, values = ("TRUE", ()) if audio_id is None else ("audio_id = ?", (audio_id,))
         rows = self._rows(f"SELECT * FROM label WHERE {wanted} ORDER BY arrival", values)
         return [_label_event(row) for row in rows]
+
+    def last_arrival(self) -> int:
+        """The number of the last entry of the label history; 0 if there is none."""
+        return int(self._rows("SELECT ifnull(max(arrival), 0) FROM label")[0][0])
+
+    def learnable(self, features_version: int) -> tuple[dict[Zone, int], int]:
+        """Recordings with these features by the zone of their label, weak ones too; and how many lack such features."""
+        rows = self._rows(
+            """
+            SELECT zone, count(features.audio_id) AS known, count(*) AS total FROM last_label
+            LEFT JOIN features ON features.audio_id = last_label.audio_id AND version = ?
+            WHERE zone IS NOT NULL GROUP BY zone
+            """,
+            (features_version,),
+        )
+        known = {Zone(row["zone"]): int(row["known"]) for row in rows}
+        return known, sum(row["total"] for row in rows) - sum(known.values())
+
+    def spoken_of_since(self, arrival: int) -> int:
+        """Of how many recordings the user said something after this entry of the history; hints don't count."""
+        rows = self._rows(
+            "SELECT count(DISTINCT audio_id) FROM label WHERE arrival > ? AND origin <> 'weak'", (arrival,)
+        )
+        return int(rows[0][0])
 
     def track(self, audio_id: str) -> TrackRecord | None:
         """One recording."""
@@ -399,12 +442,13 @@ class Library:
         """The recordings in order of path: all, or those for which everything given holds.
 
         ``zone``: the label's zone, else the estimate's. ``unsure``: without a label, and the model is unsure
-        (or, if False, sure). ``labelled``: with a label that counts (or without). ``root``: a file is there.
+        (or, if False, sure). ``labelled``: with a label that counts (or without); a weak one doesn't.
+        ``root``: a file is there.
         """
-        condition = """
-            (:zone IS NULL OR ifnull(last_label.zone, estimate.zone) = :zone)
-            AND (:unsure IS NULL OR last_label.zone IS NULL AND sure = 1 - :unsure)
-            AND (:labelled IS NULL OR (last_label.zone IS NOT NULL) = :labelled)
+        condition = f"""
+            (:zone IS NULL OR ifnull({_SAID}, estimate.zone) = :zone)
+            AND (:unsure IS NULL OR {_SAID} IS NULL AND sure = 1 - :unsure)
+            AND (:labelled IS NULL OR ({_SAID} IS NOT NULL) = :labelled)
         """
         inside = None if root is None else {row["audio_id"] for row, _ in self._rows_under(root)}
         for track in self._tracks(condition, {"zone": zone, "unsure": unsure, "labelled": labelled}):
@@ -731,10 +775,11 @@ def _track_record(row: sqlite3.Row, files: list[FileRecord]) -> TrackRecord:
     here = [file for file in files if file.mounted and file.status is FileStatus.OK]
     away = [file for file in files if file not in here]
     named = next((file for file in here + away if file.artist or file.title), None)
-    label = None
+    label = hint = None
     if row["label_zone"] is not None:
         origin = LabelOrigin(row["origin"])
-        label = Label(row["audio_id"], Zone(row["label_zone"]), origin, row["source"], row["time_ns"])
+        said = Label(row["audio_id"], Zone(row["label_zone"]), origin, row["source"], row["time_ns"])
+        label, hint = (None, said) if origin is LabelOrigin.WEAK else (said, None)
     return TrackRecord(
         audio_id=row["audio_id"],
         duration=row["duration"],
@@ -748,4 +793,5 @@ def _track_record(row: sqlite3.Row, files: list[FileRecord]) -> TrackRecord:
         away=tuple(file.path for file in away),
         artist=named.artist if named else "",
         title=named.title if named else "",
+        hint=hint,
     )

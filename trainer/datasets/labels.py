@@ -502,12 +502,13 @@ class _Reading:
     def _read_library(self) -> None:
         self._is_library = True
         with Library.open(self._source, read_only=True) as library:
-            for track in library.tracks(labelled=True):
-                if track.label is not None:
+            for track in library.tracks():
+                said = track.label or track.hint
+                if said is not None:
                     self._labels.append(
                         GivenLabel(
-                            track.label.zone,
-                            track.label.origin,
+                            said.zone,
+                            said.origin,
                             f"{self._where()}:{track.audio_id}",
                             next(iter((*track.paths, *track.away)), None),
                             track.artist,

@@ -117,7 +117,9 @@ def analyse_into(library: Library, paths: Iterable[Path], *, jobs: int, progress
 def adopt(library: Library, other: Library) -> int:
     """Take over what another library knows of labelled tracks, so that they need no analysis; returns how many."""
     count = 0
-    for track in other.tracks(labelled=True):
+    for track in other.tracks():
+        if track.label is None and track.hint is None:
+            continue
         analysis = other.analysis(track.audio_id, FEATURES_VERSION)
         if analysis is None or library.has_features(track.audio_id, FEATURES_VERSION):
             continue

@@ -188,7 +188,7 @@ def label_tracks(
             with Library.open(label_file.source, read_only=True) as other:
                 adopt(library, other)
     places = Places(wanted.maps)
-    files = [path for label_file in label_files for path in places.files(label_file)]
+    files = [path for label_file in label_files for path in places.files(label_file, library)]
     for folder in wanted.music:
         if not folder.exists():
             raise UsageError(f"--music {printable(folder)} does not exist")

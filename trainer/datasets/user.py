@@ -167,9 +167,15 @@ class Places:
     maps: Sequence[PathMap] = ()
     _folders: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
 
-    def files(self, label_file: LabelFile) -> Iterator[Path]:
-        """The files here that a source's labels name, to be analysed before `resolve`."""
+    def files(self, label_file: LabelFile, known: Library) -> Iterator[Path]:
+        """The files here that a source's labels name, to be analysed before `resolve`.
+
+        Recordings that the agent's library named and `known` has features of are not looked at again.
+        """
         for label in label_file.labels:
+            is_known = label.audio_id is not None and known.has_features(label.audio_id, FEATURES_VERSION)
+            if label_file.is_library and is_known:
+                continue
             found = self.find(label, label_file.source)
             if found is not None:
                 yield found

@@ -1,9 +1,9 @@
 """Kills a process at every step of its work on the registry; run by test_registry.py.
 
-Usage: kill_registry.py FOLDER add|promote|rollback. As kill_at_every_step.py of the exporters does it: a first
-child finds the lines before which anything on the disk has changed, and for each of these a further child
-kills itself there. After each kill the registry must be readable, its champion the old one or the new one, and
-the job must succeed when it is done again. Prints the number of kills.
+Usage: kill_registry.py FOLDER add|promote|challenge|rollback. As kill_at_every_step.py of the exporters does
+it: a first child finds the lines before which anything on the disk has changed, and for each of these a further
+child kills itself there. After each kill the registry must be readable, its champion the old one or the new
+one, and the job must succeed when it is done again. Prints the number of kills.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ WATCHED = (registry.__file__, exporters.filesystem.__file__)
 JOBS: dict[str, tuple[Callable[[Registry, Path], object], int, int]] = {
     "add": (lambda models, new: models.add(new), 1, 1),
     "promote": (lambda models, new: models.promote(2), 1, 2),
+    "challenge": (lambda models, new: models.challenge(2), 1, 1),
     "rollback": (lambda models, new: models.rollback(), 1, 0),
 }
 """What is done, and the champion's number before and after."""

@@ -118,6 +118,42 @@ def test_promotions_are_taken_back_one_by_one(models: Registry) -> None:
     assert [event["number"] for event in history] == [1, 2, SHIPPED, 1, SHIPPED, 2, 1, SHIPPED, 2]
 
 
+def test_one_model_waits_for_a_yes_until_the_one_in_use_changes(models: Registry, tmp_path: Path) -> None:
+    assert models.challenger() is None
+    with pytest.raises(UsageError, match="no model waits"):
+        models.decline()
+    models.challenge(1)
+    models.challenge(2)
+    challenger = models.challenger()
+    assert challenger is not None
+    assert (challenger.number, models.champion().number) == (2, SHIPPED)
+    assert models.decline() == 2
+    assert models.challenger() is None
+    for change in (lambda: models.promote(1), models.rollback):
+        models.challenge(2)
+        change()
+        assert models.challenger() is None
+    with pytest.raises(UsageError, match="there is no model 9"):
+        models.challenge(9)
+
+
+def test_promotions_by_the_user_count_and_what_ships_is_chosen_by_its_id(models: Registry) -> None:
+    assert models.champion().shipped_chosen is None
+    models.promote(SHIPPED, by_user=True)
+    assert models.champion().shipped_chosen == load_bundle().model_id
+    models.promote(1, by_user=True)
+    models.promote(1, by_user=True)  # it is in use already
+    models.promote(2)
+    assert models.promotions_by_user() == 1
+    assert models.champion().shipped_chosen is None
+    assert (models.was_promoted(2), models.was_promoted(3)) == (True, False)
+
+
+def test_one_that_was_judged_anew_is_the_same_model(models: Registry, tmp_path: Path) -> None:
+    again = other_bundle(tmp_path / "again", "model-1", metrics={"cv": "another"}, contest={"won": True})
+    assert models.add(again) == 1
+
+
 def test_what_is_not_there_cannot_be_promoted(models: Registry) -> None:
     models.promote(1)
     with pytest.raises(UsageError, match="there is no model 7; `moodzone model list`"):
@@ -253,7 +289,7 @@ def test_two_processes_add_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
-@pytest.mark.parametrize(("job", "least"), [("add", 10), ("promote", 3), ("rollback", 3)])
+@pytest.mark.parametrize(("job", "least"), [("add", 10), ("promote", 3), ("challenge", 3), ("rollback", 3)])
 def test_killed_at_every_step(job: str, least: int) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         done = subprocess.run(

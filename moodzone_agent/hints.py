@@ -1,0 +1,83 @@
+"""What a library holds already that only hints at zones: weak labels, for the day when there are no others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from exporters.census import energy_of
+from exporters.tags.edit import read_state
+from exporters.tags.second_opinion import energy_level
+from moodzone_agent.errors import FileError
+from moodzone_agent.library.records import TrackRecord
+from moodzone_agent.library.store import Library
+from moodzone_agent.types import Label, LabelOrigin, Zone
+
+MIXED_IN_KEY: Final = "mixed-in-key"
+"""The source of such labels, as it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyMap:
+    """Which of Mixed In Key's energies, 1 to 10, means which zone; what is neither is GREEN."""
+
+    yellow_max: int = 4
+    """Up to this, YELLOW."""
+    purple_min: int = 7
+    """From this, PURPLE."""
+
+    def zone(self, energy: int) -> Zone:
+        """The zone that an energy hints at."""
+        if energy <= self.yellow_max:
+            return Zone.YELLOW
+        return Zone.PURPLE if energy >= self.purple_min else Zone.GREEN
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What one track's tags hint at."""
+
+    track: TrackRecord
+    energy: int
+    zone: Zone
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the library doesn't hold it yet."""
+        return self.track.hint is None or self.track.hint.zone is not self.zone
+
+
+def mixed_in_key(library: Library, energies: EnergyMap) -> Iterator[Hint]:
+    """Tracks without a label whose tags tell Mixed In Key's energy, in order of path. Reads tags; writes nothing."""
+    for track in library.tracks(labelled=False):
+        for path in track.paths:
+            energy = _energy(path)
+            if energy is not None:
+                yield Hint(track, energy, energies.zone(energy))
+                break
+
+
+def add(library: Library, hints: list[Hint]) -> int:
+    """Store new hints as weak labels; returns how many. One of which the user has spoken takes none."""
+    new = [hint for hint in hints if hint.is_new]
+    before = library.last_arrival()
+    with library.transaction():
+        for hint in new:
+            audio_id, now = hint.track.audio_id, time.time_ns()
+            library.add_label(Label(audio_id, hint.zone, LabelOrigin.WEAK, MIXED_IN_KEY, now))
+        return library.last_arrival() - before
+
+
+def _energy(path: Path) -> int | None:
+    """By the field that Mixed In Key keeps for it, else by the comment; None where neither can be read."""
+    try:
+        with path.open("rb") as file:
+            told = (energy_level(file) or "").strip()
+        if told.isdecimal() and 1 <= int(told) <= 10:
+            return int(told)
+        return energy_of(read_state(path).text)
+    except (OSError, FileError):
+        return None
