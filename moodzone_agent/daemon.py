@@ -34,12 +34,24 @@ from moodzone_agent.control import AgentStatus, Request, WatchedFolder
 from moodzone_agent.corrections import find_corrections, settle_vanished
 from moodzone_agent.errors import (
     CollectionError,
+    DataSetError,
     FileError,
     JournalError,
     LibraryError,
+    RunError,
     UsageError,
 )
 from moodzone_agent.inbox import Inbox
+from moodzone_agent.learning import (
+    Outcome,
+    Retraining,
+    Standing,
+    due,
+    keeps_zones,
+    rerate_library,
+    rewrites_allowed,
+    standing,
+)
 from moodzone_agent.library.backup import back_up, labels_from_tags, open_or_recover
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
@@ -48,6 +60,7 @@ from moodzone_agent.pipeline import ScanResult, scan
 from moodzone_agent.priority import half_the_cores, lower_priority
 from moodzone_agent.quiet import Permission, Surroundings, decide
 from moodzone_agent.single import AgentLock
+from moodzone_agent.types import MarkState
 from moodzone_agent.watch.source import Watcher
 from moodzone_agent.writing import WriteResult, settle_colours, wanted_of, write_zones
 
@@ -59,6 +72,9 @@ _WRITTEN_AT_ONCE: Final = 100
 _STATUS_SECONDS: Final = 5.0
 _ERRORS_KEPT: Final = 5
 _RATE_OVER_SECONDS: Final = 600.0
+_LESSON_SECONDS: Final = 60.0
+"""Between two looks at whether it is time to learn."""
+_REWRITTEN: Final = "files rewritten"
 _BACKUP_SECONDS: Final = 3600.0
 """Between two looks at whether a backup is due, which it is once a day."""
 LOG_NAME: Final = "agent.log"
@@ -118,6 +134,14 @@ class Agent:
         self._next_poll = 0.0
         self._next_status = 0.0
         self._next_backup = 0.0
+        self._training: Retraining | None = None
+        self._trainings = ExitStack()
+        self._wants_training = False
+        self._next_lesson = 0.0
+        self._standing: Standing | None = None
+        self._keeps_zones = False
+        self._must_rerate = False
+        """Whether another model is in use since the library was rated."""
         self._reads_labels = False
         """Whether the library was rebuilt, so that the tags may know labels that it lacks."""
         self._quiet_since = 0.0
@@ -125,6 +149,8 @@ class Agent:
         self._stamps: dict[str, tuple[object, ...]] = {}
         """Of the files of each collection when it was last looked at."""
         self._programs: tuple[str, ...] = ()
+        self._postponed: set[Path] = set()
+        """Files that would be rewritten beyond the day's number; they are tried again with each sweep."""
         self._refused: dict[Path, tuple[object, ...]] = {}
         """Files that would not be written, with what they and their mark were then; until the next sweep."""
         self._last_label = 0
@@ -168,6 +194,7 @@ class Agent:
             try:
                 yield self
             finally:
+                self._end_training()
                 control.clear_status(self._places)
 
     def step(self, wait: float) -> None:
@@ -178,6 +205,7 @@ class Agent:
         self._take_corrections()
         self._hear_labels()
         self._write()
+        self._learn()
         self._back_up()
         self._tell()
 
@@ -195,6 +223,8 @@ class Agent:
             if self._next_sweep:  # the watcher asks for the first one itself
                 self._work.folders.update(self._roots())
                 self._refused.clear()
+                self._work.writes |= self._postponed
+                self._postponed.clear()
             self._next_sweep = now + self._settings.agent.sweep_minutes * 60
         for request in control.take_requests(self._places):
             self._obey(request)
@@ -218,8 +248,12 @@ class Agent:
                 control.resume(self._places)
             case Request.FLUSH:
                 self._flushing = True
+                self._work.writes |= self._postponed
+                self._postponed.clear()
             case Request.RELOAD:
                 self._reload()
+            case Request.RETRAIN:
+                self._wants_training = True
 
     def _reload(self) -> None:
         """Take over changed settings, and another model; wrong ones are told and change nothing."""
@@ -238,6 +272,8 @@ class Agent:
         if champion.warning:
             self._note_error(champion.warning)
         self._model = ZoneModel(champion.bundle, self._settings.zones)
+        self._keeps_zones = keeps_zones(self._library, champion)
+        self._must_rerate = not self._keeps_zones
         self._work.folders.update(self._roots())  # a scan rates what this model has not seen
 
     def _roots(self) -> list[Path]:
@@ -253,6 +289,10 @@ class Agent:
         """Scan what is new. Files come before folders, which they interrupt."""
         if not (self._permission.analyse or self._flushing):
             return
+        if self._must_rerate:
+            self._state = "rating anew"
+            self._work.writes.update(rerate_library(self._library, self._model))
+            self._must_rerate = False
         while self._work.files and not self._stopping.is_set():
             batch = set(self._work.files)
             if not self._scan(batch, lambda: False):
@@ -268,7 +308,14 @@ class Agent:
         """Scan until done; False where it had to end early."""
         jobs = self._settings.agent.jobs or half_the_cores()
         heard = self._clock()
-        results = scan(roots, self._library, self._model, jobs=jobs, field=self._settings.tags.field)
+        results = scan(
+            roots,
+            self._library,
+            self._model,
+            jobs=jobs,
+            field=self._settings.tags.field,
+            keep_zones=self._keeps_zones,
+        )
         with closing(results):
             for result in results:
                 self._take_result(result)
@@ -361,6 +408,44 @@ class Agent:
             except (CollectionError, OSError) as error:
                 self._note_error(f"{name}: {error}")
 
+    # Learning
+
+    def _learn(self) -> None:
+        """Start a training when it is time and nothing else is to be done, and see what became of it."""
+        if self._training is not None:
+            if not self._permission.analyse:  # it starts again when the computer is ours
+                self._end_training()
+                return
+            trained = self._training.poll()
+            if trained is not None:
+                self._end_training()
+                log.info("training: %s: %s", trained.outcome, trained.words)
+                if trained.outcome is Outcome.FAILED:
+                    self._note_error(f"training: {trained.words}")
+            return
+        now = self._clock()
+        if self._is_busy() or not self._permission.analyse:
+            return
+        if not self._wants_training and now < self._next_lesson:
+            return
+        self._next_lesson = now + _LESSON_SECONDS
+        self._standing = standing(self._library)
+        why = due(self._standing, self._settings.agent, time.time_ns())
+        if why is None and not self._wants_training:
+            return
+        self._wants_training = False
+        log.info("training: %s", why or "asked for")
+        try:
+            self._training = self._trainings.enter_context(
+                Retraining(self._library, self._places, self._settings)
+            )
+        except (DataSetError, UsageError, RunError) as error:
+            self._note_error(f"training: {error}")
+
+    def _end_training(self) -> None:
+        self._training = None
+        self._trainings.close()
+
     # Writing
 
     def _write(self) -> None:
@@ -387,6 +472,7 @@ class Agent:
 
     def _write_batch(self, batch: list[Path]) -> None:
         wants = [want for want in wanted_of(self._library, batch) if not self._is_refused(want)]
+        wants = self._without_too_many_rewrites(wants)
         if not wants:
             return
         with self._journal.start("agent") as run:
@@ -399,6 +485,30 @@ class Agent:
                             self._take_write(result)
                     except CollectionError as error:
                         self._note_error(f"{collection.name}: {error}")
+
+    def _without_too_many_rewrites(self, wants: list[Want]) -> list[Want]:
+        """Leave for tomorrow, or for ``flush``, what would rewrite too many files in a day for a change of model.
+
+        A file that a label changes, or that has no mark yet, is none of these.
+        """
+        rewrites = [want for want in wants if self._is_rewrite(want)]
+        today = datetime.now(UTC).date().isoformat()
+        day, _, count = (self._library.meta(_REWRITTEN) or "").partition(" ")
+        done = int(count) if day == today else 0
+        allowed = rewrites_allowed(len(rewrites), done, self._settings.agent, consented=self._flushing)
+        if allowed:
+            self._library.set_meta(_REWRITTEN, f"{today} {done + allowed}")
+        postponed = {want.path for want in rewrites[allowed:]}
+        self._postponed |= postponed
+        return [want for want in wants if want.path not in postponed]
+
+    def _is_rewrite(self, want: Want) -> bool:
+        record = self._library.file(want.path)
+        return (
+            bool(record and record.mark)
+            and want.mark is not None
+            and want.mark.state is not MarkState.LABELLED
+        )
 
     def _take_write(self, result: WriteResult) -> None:
         if result.status is WriteStatus.FAILED:
@@ -450,16 +560,34 @@ class Agent:
                 state=state,
                 queue=len(self._work.files) + len(self._work.folders),
                 rate=len(self._analysed) * 3600 / _RATE_OVER_SECONDS,
-                waiting=len(self._work.writes),
-                waiting_for=permission.waits_for or permission.reason,
+                waiting=len(self._work.writes) + len(self._postponed),
+                waiting_for=permission.waits_for or permission.reason or self._why_postponed(),
                 errors=tuple(self._errors),
                 champion=self._model.model_id,
+                labels=self._standing.new if self._standing else 0,
+                retraining=self._next_training(),
                 folders=tuple(
                     WatchedFolder(str(root), f"{state.mode}{f': {state.reason}' if state.reason else ''}")
                     for root, state in self._watcher.modes().items()
                 ),
                 versions={"moodzone": __version__},
             ),
+        )
+
+    def _why_postponed(self) -> str:
+        most = self._settings.agent.most_rewrites_a_day
+        return f"tomorrow, or `moodzone agent flush`: over {most} rewrites a day" if self._postponed else ""
+
+    def _next_training(self) -> str:
+        agent = self._settings.agent
+        if self._training:
+            return "learns now"
+        if self._standing and self._standing.lack:
+            return self._standing.lack
+        if not agent.retrain_after:
+            return "learns only when asked"
+        return f"learns at {agent.retrain_after} labels" + (
+            f", or after {agent.retrain_days} days" if agent.retrain_days else ""
         )
 
 
