@@ -62,7 +62,7 @@ from moodzone_agent.quiet import Permission, Surroundings, decide
 from moodzone_agent.single import AgentLock
 from moodzone_agent.types import MarkState
 from moodzone_agent.watch.source import Watcher
-from moodzone_agent.writing import WriteResult, settle_colours, wanted_of, write_zones
+from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
 
 TICK_SECONDS: Final = 1.0
 """The longest wait for the watcher while something is to be done soon, and between requests."""
@@ -511,6 +511,9 @@ class Agent:
         )
 
     def _take_write(self, result: WriteResult) -> None:
+        if result.reason == STALE:  # a change of times alone tells no watcher anything
+            self._work.files.add(result.path)
+            return
         if result.status is WriteStatus.FAILED:
             self._note_error(f"{result.path}: {result.reason}")
         if result.status in {WriteStatus.FAILED, WriteStatus.KEPT} and result.target == TagCollection.target:

@@ -25,7 +25,7 @@ from moodzone_agent.types import Zone
 HELD: Final = (
     "is left alone, since you undid it, removed its token or said none; name the file itself, or give --again"
 )
-_STALE: Final = "changed since it was scanned; scan it again first"
+STALE: Final = "changed since it was scanned; scan it again first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _planned(wants: Iterable[Want], collection: Collection, library: Library) ->
         if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:
             record = library.file(path)
             if record is None or record.stamp != stamps[path]:
-                yield replace(change.failed(_STALE), after="")
+                yield replace(change.failed(STALE), after="")
                 continue
         yield change
 

@@ -256,6 +256,20 @@ def test_a_correction_in_a_list_rests_first(
         assert label_of(world, path) is None
 
 
+def test_times_that_were_set_are_no_obstacle(
+    world: World, places: Places, machine: Machine, originals: Path
+) -> None:
+    path = world.add(originals / "1.flac")
+    with running(world, places, machine) as agent:
+        rounds(agent, lambda: marked(path))
+        os.utime(path, (0, 0))
+        track = world.library.track_of(path)
+        assert track is not None
+        world.library.add_label(Label(track.audio_id, Zone.PURPLE, LabelOrigin.ASKED, "cli", 0))
+        rounds(agent, lambda: read_state(path).mark == Mark(Zone.PURPLE, MarkState.LABELLED))
+        assert [kind for _, kind in world.reads].count("analysed") == 1
+
+
 def test_changed_settings_are_taken_over(
     world: World, places: Places, machine: Machine, originals: Path
 ) -> None:
