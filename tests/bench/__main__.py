@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "rhythm": "how often tempo and drops are right, on synthesised tracks",
     "ribbon": "how well the ribbon tells breaks and drops, on synthesised tracks",
     "rerate": "re-rating a library from its stored features, when the model has changed",
+    "agent": "what the agent takes when idle, and how soon a new track has its zone in its tag",
     "merge": "time and memory of writing zones into a large rekordbox XML",
 }
 

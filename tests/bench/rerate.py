@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         figures.note = f"the library takes {path.stat().st_size / 1e6:,.0f} MB"
     figures.rows.append(_row("read, rate and store", count, spent, judged=True))
     sample = min(count, 200)
-    windows = _noise(0, sample * chosen.windows)
+    windows = noise(0, sample * chosen.windows)
     start, used = time.perf_counter(), time.process_time()
     model.rate(windows)
     spent = time.perf_counter() - start, time.process_time() - used
@@ -90,7 +90,8 @@ def _row(what: str, tracks: int, spent: tuple[float, float], *, judged: bool) ->
     return row
 
 
-def _noise(seed: int, rows: int) -> Any:
+def noise(seed: int, rows: int) -> Any:
+    """[rows, F] features of nothing, spread like DEAM's."""
     return np.random.default_rng(seed).normal(0, 1, (rows, len(FEATURE_NAMES))).astype(np.float32)
 
 
@@ -101,7 +102,7 @@ def _fill(library: Library, tracks: int, windows: int) -> None:
     for first in range(0, tracks, 500):
         with library.transaction():
             for number in range(first, min(first + 500, tracks)):
-                features = _noise(number, windows)
+                features = noise(number, windows)
                 library.put_analysis(
                     Analysis(
                         f"{number:064x}", duration, 128.0, (30.0,), FEATURES_VERSION, features[0], features

@@ -101,6 +101,20 @@ def test_rerate_rates_every_track(tmp_path: Path) -> None:
     assert table["rows"][0]["tracks/s"] * table["rows"][0]["s"] == pytest.approx(20)
 
 
+def test_agent_is_measured_idle_and_at_work(tmp_path: Path) -> None:
+    saved = tmp_path / "figures.json"
+    result = bench(
+        *("agent", "--tracks", "5", "--seconds", "0.1", "--length", "5"),
+        *("--cache", str(tmp_path / "music"), "--json", str(saved)),
+    )
+    assert result.returncode == 0, result.stderr
+    (table,) = json.loads(saved.read_text(encoding="utf-8"))["tables"]
+    assert [row["what"].split(",")[0] for row in table["rows"]] == [
+        "doing nothing",
+        "0.0833333 minutes of MP3",
+    ]
+
+
 def test_drops_are_matched_one_to_one() -> None:
     from tests.bench.rhythm import matched
 
