@@ -51,8 +51,13 @@ class Hint:
 
 
 def mixed_in_key(library: Library, energies: EnergyMap) -> Iterator[Hint]:
-    """Tracks without a label whose tags tell Mixed In Key's energy, in order of path. Reads tags; writes nothing."""
+    """Tracks of which the user never spoke and whose tags tell Mixed In Key's energy, in order of path.
+
+    Reads tags; writes nothing.
+    """
     for track in library.tracks(labelled=False):
+        if any(event.origin is not LabelOrigin.WEAK for event in library.labels(track.audio_id)):
+            continue  # a label was taken back
         for path in track.paths:
             energy = _energy(path)
             if energy is not None:

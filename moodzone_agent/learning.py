@@ -517,6 +517,8 @@ def _why_no_better(manifest: Mapping[str, Any], champion: str) -> str:
             f"(as far as can be seen, its accuracy differs by {gain}): confirm zones that are right with "
             "`moodzone label TRACK... --confirm`, or use it unproven by `moodzone retrain --force`"
         )
+    if contest["gain"] < -contest["gain_error"]:
+        return f"its accuracy is worse than that of the model in use, by {gain}"
     if contest["gain"] <= contest["gain_error"]:
         return f"its accuracy differs from that of the model in use by {gain}, which may be chance"
     return (

@@ -19,7 +19,7 @@ from trainer.datasets.store import Progress, open_cache
 from trainer.datasets.unified import Wanted, label_tracks, read_all
 from trainer.deam_rows import cached_windows, deam_labelled
 from trainer.evaluate import Classification, Reliability, classification, reliability
-from trainer.finetune import check_enough
+from trainer.finetune import check_artists, check_enough
 from trainer.heads import FloatArray, Head, Ranks, Rows
 from trainer.known_tags import TagsHead, with_tags
 from trainer.strategies import STRATEGIES, Base, Labelled, Strategy, held_out, load_base
@@ -159,6 +159,7 @@ def experiment(
         every = user_data(user, library, model)
         data, kept = split(every, salt or draw_salt(every))
         check_enough(data.labelled.ranks)
+        check_artists(data.labelled.artists)
         deam = None
         if wanted.deam is not None:
             songs = cached_windows(load_deam(wanted.deam), library, jobs=jobs, say=say, progress=extracting)

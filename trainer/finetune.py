@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ from trainer.strategies import STRATEGIES, USER_WEIGHT, Base, Labelled, held_out
 from trainer.user import UserData, split
 
 FOLDS: Final = 5
+_MIN_ARTISTS: Final = 3
 SURE_ACCURACY: Final = 0.80
 _ODDS_STEP: Final = 1.05
 _KEPT: Final = ("schema", "features_version", "feature_names", "zones", "cuts", "spread", "packages")
@@ -73,6 +75,7 @@ def tune(labels: Labelled, base: Base, recipe: Recipe) -> Tuned:
     if strategy.needs_deam and base.deam is None:
         raise UsageError(f"strategy {recipe.strategy} trains on DEAM's tracks, too: give --deam")
     check_enough(labels.ranks)
+    check_artists(labels.artists)
     raw = held_out(lambda some: _fit(some, base, recipe), labels, folds=FOLDS, seed=recipe.seed)
     calibration = Calibration.fit(raw, labels.ranks)
     if recipe.min_recall is not None:
@@ -176,6 +179,16 @@ def check_enough(ranks: NDArray[np.intp]) -> None:
             raise DataSetError(
                 f"only {counts[zone.rank]} of {len(ranks)} labels are {zone}: label {MIN_OF_A_ZONE} such tracks or more"
             )
+
+
+def check_artists(artists: Sequence[str]) -> None:
+    """Errors: `DataSetError` if there are too few artists for folds inside folds."""
+    count = len(set(artists))
+    if count < _MIN_ARTISTS:
+        raise DataSetError(
+            f"the labels to learn from are of {count} {'artist' if count == 1 else 'artists'}: label tracks of "
+            f"{_MIN_ARTISTS} or more, since a model is judged on artists that it hasn't heard"
+        )
 
 
 def favour(

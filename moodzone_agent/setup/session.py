@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -74,6 +75,11 @@ class Session:
         """Tell the user."""
         if not self.quiet:
             cli_shared.out(what)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Show on a terminal that something takes its time; nothing is to be said meanwhile."""
+        terminal = cli_shared.console(stderr=True)
+        return nullcontext() if self.quiet or not terminal.is_terminal else terminal.status(what)
 
     def agrees(self, question: str, *, default: bool = False) -> bool:
         """Ask for a yes."""

@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +19,15 @@ from exporters.programs import PROGRAMS, running_processes
 from exporters.registry import target
 from moodzone_agent import cli_calibrate, cli_write
 from moodzone_agent.calibration import parse_shares
+from moodzone_agent.classify.registry import Registry
 from moodzone_agent.cli_scan import scan_folders
 from moodzone_agent.cli_shared import out, prompt, shown
 from moodzone_agent.config import change_settings
 from moodzone_agent.console import scan_summary, track_name, zone_text
 from moodzone_agent.errors import CollectionError, FileError, UsageError
-from moodzone_agent.library.records import FileStatus
+from moodzone_agent.learning import keeps_zones
+from moodzone_agent.library.records import FileStatus, TrackRecord
+from moodzone_agent.library.volumes import is_player_volume
 from moodzone_agent.machine import find_collections, this_machine
 from moodzone_agent.pipeline import rate_stored
 from moodzone_agent.setup.finding import FoundProgram, find_programs, music_folders, without_nested
@@ -34,8 +38,9 @@ from moodzone_agent.types import Zone
 from moodzone_agent.workers import default_jobs
 
 if TYPE_CHECKING:
-    from moodzone_agent.library.records import TrackRecord
     from moodzone_agent.writing import WriteResult
+
+_File = tuple[Path, TrackRecord]
 
 _TRIAL: Final = 20
 _LISTED: Final = 40
@@ -58,7 +63,8 @@ def find(session: Session) -> StepResult:
     if session.named:
         folders = [_folder(str(folder)) for folder in session.named]
     else:
-        found = [folder for folder in music_folders(machine, session.collections()) if _is_utf8(folder)]
+        with session.busy("Looking for music"):
+            found = [folder for folder in music_folders(machine, session.collections()) if _is_utf8(folder)]
         folders = without_nested([*before, *found])
         if not session.yes:
             folders = _edit(folders)
@@ -110,9 +116,11 @@ def estimate(session: Session) -> StepResult:
     folders = session.folders
     if not folders:
         return _NO_FOLDERS
-    load = take_stock(folders, session.library)
+    with session.busy("Counting your music"):
+        load = take_stock(folders, session.library)
     session.say(f"  {load.files:,} music files, {volume(load.size)}; {len(load.new):,} are not rated yet")
-    rate = measure_rate(load, session.library, session.model())
+    with session.busy("Measuring the speed"):
+        rate = measure_rate(load, session.library, session.model())
     left = take_stock(folders, session.library)
     seconds = left.new_size / (rate * max(1, min(default_jobs(), len(left.new))))
     if left.new:
@@ -167,17 +175,18 @@ def calibrate(session: Session) -> StepResult:
     if not session.agrees("Fit the zones to your library so?", default=True):
         return _DECLINED
     cli_calibrate.store_fit(session.library, session.places, fit)
-    rate_stored(session.library, session.model())
+    champion = Registry(session.places.models).champion()
+    rate_stored(session.library, session.model(), keep_zones=keeps_zones(session.library, champion))
     session.say("  done; `moodzone calibrate --undo` takes it back")
     return StepResult(details=fit.to_json(written=True))
 
 
 def trial(session: Session) -> StepResult:
     """Write a few tracks, and say where to look."""
-    tracks = [track for track in session.library.tracks() if track.mark and track.paths]
-    if not tracks:
+    files = _writable(session)
+    if not files:
         return _NO_TRACKS
-    chosen = _random_tracks(tracks) if session.yes else _choose(tracks)
+    chosen = _random_files(files) if session.yes else _choose(files)
     if not chosen:
         return _DECLINED
     writing = cli_write.Writing(session.library, session.places, session.settings, chosen, again=True)
@@ -331,23 +340,41 @@ def _is_utf8(folder: Path) -> bool:
     return True
 
 
-def _choose(tracks: list[TrackRecord]) -> list[Path]:
-    """Let the user pick tracks, by a folder or from a list; none if they don't want to."""
-    listed = _spread(tracks, _LISTED)
-    for number, track in enumerate(listed, 1):
+def _writable(session: Session) -> list[_File]:
+    """The rated files that a trial may write: not what was undone, nor what is on a player's stick."""
+    library = session.library
+
+    @cache
+    def is_on_stick(folder: Path) -> bool:
+        return is_player_volume(folder, library.mounts)
+
+    return [
+        (path, track)
+        for track in library.tracks()
+        if track.mark
+        for path in track.paths
+        if not library.held(path) and not is_on_stick(path.parent)
+    ]
+
+
+def _choose(files: list[_File]) -> list[Path]:
+    """Let the user pick files, by a folder or from a list; none if they don't want to."""
+    listed = _spread(files, _LISTED)
+    for number, (path, track) in enumerate(listed, 1):
         if track.mark:
             zone = Text(f"{track.mark.token:<8}", zone_text(track.mark.zone).style)
-            path = (f"  {shown(track.paths[0])}", "dim")
-            out(Text.assemble((f"  {number:>2}  ", "dim"), zone, f"  {track_name(track)}", path))
+            where = (f"  {shown(path)}", "dim")
+            out(Text.assemble((f"  {number:>2}  ", "dim"), zone, f"  {track_name(track)}", where))
+    first = min(_TRIAL, len(listed))
     while True:
-        told = prompt(
-            f"Which? 1-{min(_TRIAL, len(listed))} or 1,4,7; a folder; Enter for the first {_TRIAL}; n for none"
-        )
+        told = prompt(f"Which? 1-{first} or 1,4,7; a folder; Enter for the first {first}; n for none")
         if told.lower() in {"n", "no"}:
             return []
         try:
-            picked = _by_number(told, listed) if told else [track.paths[0] for track in listed]
-            picked = picked or _inside(_folder(told), tracks)
+            picked = _by_number(told, listed) if told else [path for path, _ in listed]
+            if not picked:
+                folder = _folder(told)
+                picked = [path for path, _ in files if path.is_relative_to(folder)]
         except UsageError as error:
             out(f"  {error}")
             continue
@@ -356,7 +383,7 @@ def _choose(tracks: list[TrackRecord]) -> list[Path]:
         out("  nothing there is rated; name another folder")
 
 
-def _by_number(told: str, listed: list[TrackRecord]) -> list[Path]:
+def _by_number(told: str, listed: list[_File]) -> list[Path]:
     """The tracks with these numbers; none if something else than numbers was told."""
     numbers: list[int] = []
     for part in told.replace(" ", "").split(","):
@@ -367,27 +394,22 @@ def _by_number(told: str, listed: list[TrackRecord]) -> list[Path]:
             if not 1 <= number <= len(listed):
                 raise UsageError(f"there is no {number} in the list, which goes from 1 to {len(listed)}")
         numbers += range(int(first), int(last or first) + 1)
-    return [listed[number - 1].paths[0] for number in dict.fromkeys(numbers)]
+    return [listed[number - 1][0] for number in dict.fromkeys(numbers)]
 
 
-def _inside(folder: Path, tracks: Iterable[TrackRecord]) -> list[Path]:
-    paths = (path for track in tracks for path in track.paths)
-    return [path for path in paths if path.is_relative_to(folder)]
-
-
-def _spread(tracks: list[TrackRecord], count: int) -> list[TrackRecord]:
-    """Some tracks of each zone, in turn."""
-    groups = [[track for track in tracks if track.mark and track.mark.zone is zone] for zone in Zone]
+def _spread(files: list[_File], count: int) -> list[_File]:
+    """Some files of each zone, in turn."""
+    groups = [[one for one in files if one[1].mark and one[1].mark.zone is zone] for zone in Zone]
     for group in groups:
         random.shuffle(group)
-    spread: list[TrackRecord] = []
+    spread: list[_File] = []
     while any(groups) and len(spread) < count:
         spread += [group.pop() for group in groups if group]
     return spread[:count]
 
 
-def _random_tracks(tracks: list[TrackRecord]) -> list[Path]:
-    return [track.paths[0] for track in random.sample(tracks, min(_TRIAL, len(tracks)))]
+def _random_files(files: list[_File]) -> list[Path]:
+    return [path for path, _ in random.sample(files, min(_TRIAL, len(files)))]
 
 
 def _choose_targets(found: list[str], usual: list[str]) -> list[str]:

@@ -238,6 +238,18 @@ def test_labels_that_may_not_judge_promote_nothing_but_by_force(tmp_path: Path, 
     assert told["contest"]["won"] is False
 
 
+def test_what_the_trainer_lacks_is_told_in_its_words(tmp_path: Path, places: Places) -> None:
+    home = tmp_path / "narrow"
+    with Library.open(home / "library.sqlite") as library:
+        fill(library, 15)
+        for file in list(library.files()):
+            library.put_file(replace(file, artist="One"))
+    done = run(home, "retrain")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing was changed: the labels to learn from are of 1 artist: label tracks of 3" in done.stderr
+    assert not (home / "models").exists()
+
+
 def test_a_training_is_quiet_and_only_one_runs(places: Places) -> None:
     with Library.open(places.library) as library, Retraining(library, places, Settings()) as job:
         assert job.pid is not None

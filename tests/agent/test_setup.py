@@ -453,6 +453,16 @@ def test_a_collection_that_cannot_be_read_stops_nothing(
     assert str(broken) in result.reason or "9.9.9" in result.reason
 
 
+def test_a_trial_leaves_alone_what_was_undone(world: World, originals: Path) -> None:
+    for name in ("0.mp3", "1.flac"):
+        world.add(originals / name)
+    world.scan()
+    world.library.hold([world.music / "0.mp3"], "7")
+    result = steps.trial(session(world))
+    assert result.details["files"] == [str(world.music / "1.flac")]
+    assert read_state(world.music / "0.mp3").mark is None
+
+
 def machine(home: Path, *volumes: Path) -> Machine:
     return Machine(home, home / "Music", home / "Documents", volumes)
 

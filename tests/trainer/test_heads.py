@@ -20,7 +20,7 @@ from moodzone_agent.types import Zone
 from trainer import heads
 from trainer.ensemble import NormalScores
 from trainer.export_head import check_head_parity, head_to_onnx
-from trainer.finetune import Recipe, check_enough, favour, tune
+from trainer.finetune import Recipe, check_artists, check_enough, favour, tune
 from trainer.heads import (
     Calibration,
     GaussianProcessHead,
@@ -219,6 +219,8 @@ def test_what_cannot_be_tuned_is_said(base: Base) -> None:
         check_enough(np.array([0, 1, 2]))
     with pytest.raises(DataSetError, match="only 0 of 20 labels are YELLOW"):
         check_enough(np.repeat([1, 2], 10))
+    with pytest.raises(DataSetError, match="of 2 artists: label tracks of 3 or more"):
+        check_artists(["a", "b", "a"])
 
 
 def test_members_are_stacked_and_averaged(base: Base, tmp_path: Path) -> None:

@@ -9,16 +9,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mutagen
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exporters.tags.edit import apply_mark
 from moodzone_agent.errors import DataSetError, LibraryError, UsageError
+from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
+from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import ZONES, Label, LabelOrigin, Mark, MarkState, Zone
 from tests.trainer.music import make_track
 from trainer.datasets.labels import GivenLabel, LabelFile, locate, parse_aliases, read_labels, read_paths
+from trainer.datasets.user import Places
 
 YELLOW, GREEN, PURPLE = ZONES
 
@@ -401,6 +405,19 @@ def test_the_agents_library_tells_how_labels_came(tmp_path: Path) -> None:
         ("a", PURPLE, LabelOrigin.CORRECTED),
         ("b", GREEN, LabelOrigin.WEAK),
     ]
+
+
+def test_music_that_the_agents_library_knows_is_not_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "library.sqlite"
+    windows = np.zeros((1, len(FEATURE_NAMES)), np.float32)
+    with Library.open(path) as library:
+        for name in ("known", "unknown"):
+            file = tmp_path / f"{name}.mp3"
+            file.write_bytes(b"no music")
+            library.put_file(FileRecord(file, Stamp.of(file.stat()), FileStatus.OK, name))
+            library.add_label(Label(name, GREEN, LabelOrigin.ASKED, "cli", 1))
+        library.put_analysis(Analysis("known", 15.0, 120.0, (), FEATURES_VERSION, windows[0], windows))
+        assert list(Places().files(read(path), library)) == [tmp_path / "unknown.mp3"]
 
 
 def test_a_damaged_library_is_left_as_it_was(tmp_path: Path) -> None:
