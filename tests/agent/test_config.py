@@ -101,7 +101,7 @@ def test_every_setting_of_the_agent_is_documented() -> None:
         ("[agent]\nfolders = '/music'", ["line 2: agent.folders", "list of texts"]),
         ("[agent]\nfolders = [\n1]", ["line 2: agent.folders", "list of texts"]),
         ("[agent]\nfolders = ['music']", ["line 2: agent.folders", "'music'", "~"]),
-        ("[agent]\n\ntargets = ['tag']", ["line 3: agent.targets", "tags, serato", "'tag'"]),
+        ("[agent]\n\ntargets = ['tag']", ["line 3: agent.targets", "tags, rekordbox-xml", "'tag'"]),
         ("[agent]\njobs = -1", ["line 2: agent.jobs", "0 or more"]),
         ("[agent]\njobs = 1\npoll_seconds = 0", ["line 3: agent.poll_seconds", "more than 0"]),
         ("[agent]\nsettle_seconds = -1", ["line 2: agent.settle_seconds", "0 or more"]),
