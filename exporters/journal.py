@@ -48,12 +48,13 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
 from exporters.filesystem import ABSENT, IN_PLACE, hash_file, sync, sync_folder, try_lock
 from exporters.patch import PatchError, Sink, apply_patch, reverse_patch
-from moodzone_agent.errors import FileChangedError, JournalError, UsageError
+from moodzone_agent.errors import BusyError, FileChangedError, JournalError, UsageError
 
 FORMAT: Final = 1
 TEMP_NAME: Final = re.compile(r"\.mz-[0-9a-f]{8}\.tmp")
 """What our temporary files are called, hidden and without an ending that DJ software would import."""
 
+_LOOK_SECONDS = 0.2
 _RECORDS = "run.jsonl"
 _IN_PLACE = "in place"
 _PATCHES = "patches"
@@ -142,13 +143,21 @@ class Journal:
             finally:
                 self._held = None
 
-    def start(self, kind: str) -> Run:
+    def start(self, kind: str, *, patience: float = 0.0) -> Run:
         """Begin a run, having cleared what killed runs left.
 
-        ``kind`` is one word for the user, such as ``write``. Raises JournalError where another process
-        writes, or where the journal cannot be kept.
+        ``kind`` is one word for the user, such as ``write``; ``patience``: how many seconds to wait for another
+        process that writes. Raises BusyError where it writes still, JournalError where the journal cannot be kept.
         """
-        lock = self._lock(kind)
+        end = time.monotonic() + patience
+        while True:
+            try:
+                lock = self._lock(kind)
+                break
+            except BusyError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(_LOOK_SECONDS)
         try:
             self._recover()
             number = max(self._numbers(), default=0) + 1
@@ -699,8 +708,8 @@ def _folder_size(folder: Path) -> int:
         raise _unusable(folder, error) from error
 
 
-def _held_by(holder: str) -> JournalError:
-    return JournalError(
+def _held_by(holder: str) -> BusyError:
+    return BusyError(
         f"Another MoodZone writes files (process {holder or 'unknown'}). Wait until it is done, or stop it."
     )
 

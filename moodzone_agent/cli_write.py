@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from moodzone_agent.writing import WriteResult
 
 TAGS: Final = "tags"
+PATIENCE: Final = 60.0
+"""Seconds to wait for the agent, which writes a hundred files at a time."""
 
 _PREVIEWED: Final = 5
 _CONSENT: Final = "consent to write"

@@ -90,21 +90,17 @@ def settle_vanished(findings: Sequence[Finding], library: Library) -> list[Path]
     at once were another program's doing.
     """
     vanished = [finding for finding in findings if finding.verdict is Verdict.VANISHED]
-    histories = library.place_events(_TAGS, Path(_TAGS))
     again, events = [], []
     for finding in vanished:
         place = finding.sighting.place
         if library.held(place.track):
             continue
-        was_written_again = any(event.kind is PlaceEventKind.WROTE for event in histories.get(place, ())[-1:])
-        if was_written_again and len(vanished) <= MOST_AT_ONCE:
+        history = library.place_history(_TAGS, Path(_TAGS), place)
+        if len(vanished) <= MOST_AT_ONCE and any(event.kind is PlaceEventKind.SEEN for event in history):
             library.hold([place.track], "token removed")
-            continue
-        again.append(place.track)
-        events += [
-            (place, PlaceEvent(PlaceEventKind.SEEN, finding.sighting.value)),
-            (place, PlaceEvent(PlaceEventKind.WROTE, finding.sighting.value)),
-        ]
+        else:
+            again.append(place.track)
+            events.append((place, PlaceEvent(PlaceEventKind.SEEN, finding.sighting.value)))
     if events:
         library.add_place_events(_TAGS, Path(_TAGS), events)
     return again
@@ -152,20 +148,27 @@ def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | 
         if sighting.place.field is Field.OWN:
             own = next(iter(sighting.marks), None)
             continue
-        if own is None:
-            continue
         record = library.file(sighting.place.track)
-        if record is None or record.audio_id is None:
+        if own is None or record is None or record.audio_id is None:
             continue
-        users = _users(sighting, own.token)
-        zones = {mark.zone for mark in users}
-        if not sighting.marks:
-            yield Finding(Verdict.VANISHED, None, collection.target, sighting, record.audio_id)
-        elif not zones:
-            continue
-        elif len(zones) > 1:
-            yield Finding(Verdict.CONFLICT, None, collection.target, sighting, record.audio_id)
-        elif users[0].zone is not own.zone:
-            yield Finding(Verdict.CORRECTED, users[0].zone, collection.target, sighting, record.audio_id)
-        elif own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE:
-            yield Finding(Verdict.CONFIRMED, users[0].zone, collection.target, sighting, record.audio_id)
+        verdict, zone = _judge_tags(sighting, own, library)
+        if verdict is not Verdict.NOTHING:
+            yield Finding(verdict, zone, collection.target, sighting, record.audio_id)
+
+
+def _judge_tags(sighting: Sighting, own: Mark, library: Library) -> tuple[Verdict, Zone | None]:
+    if not sighting.marks:
+        return Verdict.VANISHED, None
+    users = _users(sighting, own.token)
+    zones = {mark.zone for mark in users}
+    if len(zones) > 1:
+        return Verdict.CONFLICT, None
+    if not zones:
+        return Verdict.NOTHING, None
+    (zone,) = zones
+    if zone is own.zone:
+        confirmed = own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
+        return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
+    history = library.place_history(_TAGS, Path(_TAGS), sighting.place)
+    is_echo = any(mapping.has_token(sighting.value, Mark.from_token(event.ours)) for event in history)
+    return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone

@@ -11,6 +11,7 @@ MoodZoneError
     ├── LibraryError       the library cannot be opened
     │   └── DamagedLibraryError   its file is damaged
     ├── JournalError       the undo journal cannot be kept, so nothing may be written
+    │   └── BusyError      another process of ours writes just now
     ├── CollectionError    a DJ program's collection, crates or playlists cannot be read or written safely
     └── DataSetError       training data is missing or malformed
 """
@@ -60,6 +61,10 @@ class DamagedLibraryError(LibraryError):
 
 class JournalError(RunError):
     """The undo journal cannot be kept, so nothing may be written."""
+
+
+class BusyError(JournalError):
+    """Another process of ours writes just now; what is to be written can wait until it is done."""
 
 
 class CollectionError(RunError):

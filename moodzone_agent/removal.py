@@ -11,6 +11,7 @@ from exporters.backup import erase as erase_backups
 from exporters.base import Want, WriteStatus
 from exporters.filesystem import is_gone
 from exporters.journal import TEMP_NAME, Journal
+from exporters.tags.collection import TagCollection
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
 from moodzone_agent import control, learning
@@ -84,6 +85,8 @@ def _take_out_of_collections(
     """
     results = {}
     for target, path in library.collections():
+        if target == TagCollection.target:  # each file is looked at anyway
+            continue
         histories = library.place_events(target, path)
         tracks = {place.track for place, events in histories.items() if values_of_ours(events)}
         wants = [Want(track, None) for track in sorted(tracks)]

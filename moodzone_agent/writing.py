@@ -135,8 +135,14 @@ def write_zones(
             for change in collection.write(changes, run, backups):
                 history.note(change)
                 if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:
-                    remember_file(library, change.want.path)
-                    library.release([change.want.path])
+                    with library.transaction():
+                        remember_file(library, change.want.path)
+                        library.release([change.want.path])
+                        if collection.by_file:  # an old comment that comes back is known by it
+                            event = PlaceEvent(PlaceEventKind.WROTE, change.after, change.ours)
+                            library.add_place_events(
+                                collection.target, collection.path, [(change.place, event)]
+                            )
                 yield WriteResult.of(change, collection.target)
 
 

@@ -515,6 +515,23 @@ class Library:
                 events.setdefault(Place(track, Field(row["field"])), []).append(event)
         return events
 
+    def place_history(self, target: str, collection: Path, place: Place) -> list[PlaceEvent]:
+        """The history of one place, in order of arrival."""
+        volume, relative = self.mounts.locate(place.track)
+        rows = self._rows(
+            """
+            SELECT kind, value, ours, edited_ns FROM place_event
+            WHERE collection = (SELECT id FROM collection WHERE target = ? AND path = ?)
+                AND volume = (SELECT id FROM volume WHERE uid = ?) AND path = ? AND field = ?
+            ORDER BY arrival
+            """,
+            (target, os.fsencode(collection), volume, relative, place.field),
+        )
+        return [
+            PlaceEvent(PlaceEventKind(row["kind"]), row["value"], row["ours"], row["edited_ns"])
+            for row in rows
+        ]
+
     def add_place_events(
         self, target: str, collection: Path, events: Iterable[tuple[Place, PlaceEvent]]
     ) -> None:

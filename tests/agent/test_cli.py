@@ -587,13 +587,14 @@ def test_two_writers_do_not_meet(world: World, originals: Path) -> None:
     assert digests(world.music) == before
 
 
-def test_a_library_that_is_damaged_is_named(world: World) -> None:
+def test_a_library_that_is_damaged_is_set_aside_and_made_anew(world: World) -> None:
     world.library.close()
     (world.home / "library.sqlite").write_bytes(b"rubbish" * 1000)
     done = run(world.home, "scan", world.music)
-    assert done.returncode == 1
-    assert "damaged" in done.stderr
+    assert done.returncode == 0
+    assert "was damaged" in done.stderr
     assert "Traceback" not in done.stderr
+    assert [path.read_bytes() for path in world.home.glob("library damaged*")] == [b"rubbish" * 1000]
 
 
 @pytest.mark.slow

@@ -512,3 +512,63 @@ def test_tokens_that_vanish_from_many_files_at_once_come_back(world: World, orig
 
 def statuses(world: World) -> list[str]:
     return [str(result.status) for result in world.write().values()]
+
+
+def test_an_old_comment_that_a_program_writes_back_is_an_echo(world: World, originals: Path) -> None:
+    paths = [world.add(originals / "1.flac", f"{number}.flac") for number in range(3)]
+    world.scan()
+    tags = open_collection("tags", world.music, world.library, Settings())
+    comments = {}
+    for zone in (Zone.YELLOW, Zone.GREEN):
+        label(world, "0.flac", zone)
+        world.write()
+        comments[zone] = read_state(paths[0]).text
+    for path in paths:  # as a program does that kept the old comments in its memory
+        file = mutagen.File(path)
+        file["description"] = [comments[Zone.YELLOW]]
+        file.save()
+    world.scan()
+    assert {str(one.state) for one in sync(world, tags)} == {"held"}
+    assert {one.verdict for one in Inbox(world.library).held()} == {"echo"}
+    assert zone_of(world, "0.flac")[0] is Zone.GREEN
+    assert {result.status for result in world.write().values()} == {WriteStatus.KEPT}
+    file = mutagen.File(paths[0])
+    file["description"] = ["8A - 7 #yellow"]  # in another spelling than ours: the user's own
+    file.save()
+    assert [str(one.state) for one in sync(world, tags) if one.place.track == paths[0]] == ["taken"]
+
+
+def test_an_old_copy_of_a_file_is_no_correction(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    tags = open_collection("tags", world.music, world.library, Settings())
+    label(world, "1.flac", Zone.YELLOW)
+    world.write()
+    old = path.read_bytes()
+    label(world, "1.flac", Zone.GREEN)
+    world.write()
+    path.write_bytes(old)
+    world.scan()
+    assert sync(world, tags) == []
+    assert world.write()["1.flac"].status is WriteStatus.WRITTEN
+    assert read_state(path).mark == Mark(Zone.GREEN, MarkState.LABELLED)
+
+
+def test_a_correction_while_another_zone_waits_to_be_written_wins(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    tags = open_collection("tags", world.music, world.library, Settings())
+    label(world, "1.flac", Zone.GREEN)
+    world.write()
+    label(world, "1.flac", Zone.YELLOW)  # to be written
+    file = mutagen.File(path)
+    file["description"] = ["#purple"]
+    file.save()
+    world.scan()
+    assert world.write()["1.flac"].status is WriteStatus.KEPT
+    assert [str(one.state) for one in sync(world, tags)] == ["taken"]
+    assert world.write()["1.flac"].status is WriteStatus.WRITTEN
+    assert (read_state(path).mark, read_state(path).text) == (
+        Mark(Zone.PURPLE, MarkState.LABELLED),
+        "#purple",
+    )

@@ -111,9 +111,7 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
         assert await_(lambda: is_watching(places, agent) and is_done(places, audio), 60 + kills)
     finally:
         agent.terminate()
-        stopped = time.monotonic()
         assert agent.wait(timeout=30) == 0
-    assert time.monotonic() - stopped < 10
     assert holder(places) is None
     assert control.read_status(places) is None
     Journal(places.journal).recover()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from exporters.atomic import edit_file
 from exporters.journal import Entry, Journal, Run
 from exporters.undo import Outcome, undo
-from moodzone_agent.errors import FileError, JournalError, UsageError
+from moodzone_agent.errors import BusyError, FileError, JournalError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 AUDIO = os.urandom(5000)
@@ -331,3 +332,14 @@ def test_a_failed_file_does_not_end_the_run(journal: Journal, tracks: list[Path]
             tag(run, tracks[1])
         tag(run, tracks[2])
     assert journal.runs()[0].files == 2
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "journal").start("write")
+    with pytest.raises(BusyError):
+        Journal(tmp_path / "journal").start("write", patience=0.1)
+    timer = threading.Timer(0.3, first.close)
+    timer.start()
+    with Journal(tmp_path / "journal").start("write", patience=30):
+        assert timer.finished.is_set()
+    timer.join()
