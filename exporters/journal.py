@@ -343,6 +343,7 @@ class Run:
         self._count = 0
         self._folder = _run_folder(journal.folder, number)
         self._reopened: dict[int, _Appender] = {}
+        self._note: Mapping[str, str] = {}
         try:
             self._folder.mkdir(mode=0o700)
         except OSError as error:
@@ -385,10 +386,19 @@ class Run:
     def change_in_place(self, path: Path, note: Mapping[str, str], changes: Sequence[Changed]) -> Entry:
         """Promise to change a database in place; the caller commits now, and calls `replaced` or `drop`."""
         self._count += 1
-        number = self._count
-        record = _line(_IN_PLACE, entry=number, path=str(path), note=dict(note), changes=changes)
+        number, note = self._count, {**note, **self._note}
+        record = _line(_IN_PLACE, entry=number, path=str(path), note=note, changes=changes)
         self._records.append(record, durable=True)
-        return Entry(number, path, path, dict(note), IN_PLACE, IN_PLACE)
+        return Entry(number, path, path, note, IN_PLACE, IN_PLACE)
+
+    @contextlib.contextmanager
+    def noting(self, note: Mapping[str, str]) -> Iterator[None]:
+        """Add this to the notes of databases that are changed in the block."""
+        self._note = note
+        try:
+            yield
+        finally:
+            self._note = {}
 
     def drop(self, entry: Entry) -> None:
         """Note that a database was not changed after all."""

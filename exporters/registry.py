@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exporters import m3u8, rekordbox_xml
+from exporters import engine_db, m3u8, mixxx_db, rekordbox_xml
 from exporters.base import Target
 from exporters.serato import collection as serato
 from exporters.tags import collection as tags
 from moodzone_agent.errors import UsageError
 
 TARGETS: Final[dict[str, Target[Any]]] = {
-    target.name: target for target in (tags.TARGET, rekordbox_xml.TARGET, serato.TARGET, m3u8.TARGET)
+    target.name: target
+    for target in (
+        tags.TARGET,
+        rekordbox_xml.TARGET,
+        serato.TARGET,
+        mixxx_db.TARGET,
+        engine_db.TARGET,
+        m3u8.TARGET,
+    )
 }
 """By name, in the order in which they are found and shown."""
 

@@ -177,7 +177,8 @@ class _Undo:
                     if current[entry.number] == entry.new_sha256:
                         self._restore(entry, entry.path)
                 return [UndoResult(entry.path, Outcome.RESTORED) for entry in group]
-            self.put_back(name, self.journal.changes(self.run_id, group), self.run)
+            with self.run.noting(self._note(group[0])):
+                self.put_back(name, self.journal.changes(self.run_id, group), self.run)
         except (FileError, CollectionError, PatchError) as error:
             return [UndoResult(entry.path, Outcome.FAILED, str(error)) for entry in group]
         return [UndoResult(entry.path, outcome, reason) for entry in group]

@@ -56,9 +56,7 @@ def write(
     all_: Annotated[bool, typer.Option("--all", help="Every track in the library.")] = False,
     to: Annotated[
         str,
-        typer.Option(
-            help="Where to write the zones: one or more of tags, rekordbox-xml, serato, m3u8, with commas."
-        ),
+        typer.Option(help=f"Where to write the zones: one or more of {TARGET_NAMES}, with commas."),
     ] = TAGS,
     again: Again = False,
     dry_run: DryRun = False,
@@ -123,7 +121,7 @@ def export(
 def census(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Which of tags, rekordbox-xml, serato, m3u8; all if none.", show_default=False),
+        typer.Argument(help=f"Which of {TARGET_NAMES}; all if none.", show_default=False),
     ] = None,
 ) -> None:
     """Show what your programs and files hold already: colours, comments, lists, Mixed In Key's energy."""

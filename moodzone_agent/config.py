@@ -12,8 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
+from exporters.engine_db import EngineSettings
 from exporters.filesystem import replace_file
 from exporters.m3u8 import M3u8Settings
+from exporters.mixxx_db import MixxxSettings
 from exporters.rekordbox_xml import RekordboxXmlSettings
 from exporters.serato.collection import SeratoSettings
 from exporters.tags.collection import TagSettings
@@ -117,6 +119,8 @@ class Settings:
     tags: TagSettings = field(default_factory=TagSettings)
     rekordbox_xml: RekordboxXmlSettings = field(default_factory=RekordboxXmlSettings)
     serato: SeratoSettings = field(default_factory=SeratoSettings)
+    mixxx: MixxxSettings = field(default_factory=MixxxSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
     m3u8: M3u8Settings = field(default_factory=M3u8Settings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -270,7 +274,10 @@ def _filled(kind: type[Any], table: dict[str, Any], source: _Source, prefix: _Ke
                 f"{source.at(key)}: there is no setting {'.'.join(key)}; {where} may hold {', '.join(known)}"
             )
         values[name] = _checked(known[name], value, source, key)
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UsageError as error:  # values that don't go together
+        raise UsageError(f"{source.at(prefix)}: {error}") from error
 
 
 def _checked(default: Any, value: Any, source: _Source, key: _Keys) -> Any:

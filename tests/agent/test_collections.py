@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import mutagen
@@ -16,6 +18,7 @@ import pytest
 
 from exporters.base import Collection, Field, Place, Sighting, WriteStatus
 from exporters.m3u8 import M3u8Collection
+from exporters.mixxx_db import MixxxCollection, MixxxSettings
 from exporters.planning import text_marks
 from exporters.registry import TARGETS
 from exporters.tags.edit import read_state
@@ -32,6 +35,7 @@ from moodzone_agent.types import Estimate, Label, LabelOrigin, Mark, MarkState, 
 from moodzone_agent.undoing import undo_run
 from moodzone_agent.writing import Want, values_of_ours, wanted, write_zones
 from tests.agent.conftest import World
+from tests.contract.cases import MIXXX_TABLES
 
 SEEN, PLANNED, WROTE, UNDONE = PlaceEventKind
 ESTIMATE = Estimate((0.2, 0.6, 0.2), 5.0, 5.0, sure=True, model="test")
@@ -68,7 +72,7 @@ def zone_of(world: World, name: str) -> tuple[Zone, str | None]:
     return track.mark.zone, track.label and f"{track.label.origin} by {track.label.source}"
 
 
-def write(world: World, collection: M3u8Collection) -> dict[str, str]:
+def write(world: World, collection: Collection) -> dict[str, str]:
     wants = [want for want in wanted(world.library, None) if isinstance(want, Want)]
     with world.journal.start(collection.target) as run:
         results = list(write_zones(wants, collection, world.library, run, world.home / "backups"))
@@ -332,6 +336,63 @@ def test_the_unsure_list_takes_part(world: World, playlists: M3u8Collection) -> 
     move(playlists.path, "0.mp3", "GREEN")
     [found] = sync(world, playlists)
     assert (found.verdict, found.zone, found.state) == ("corrected", Zone.GREEN, "taken")
+
+
+@pytest.fixture
+def mixxx(world: World, originals: Path) -> MixxxCollection:
+    """A library of Mixxx with two rated tracks."""
+    for name in ("0.mp3", "1.flac"):
+        world.add(originals / name)
+    world.scan()
+    path = world.home / "mixxxdb.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(MIXXX_TABLES)
+        database.execute("INSERT INTO settings VALUES ('mixxx.schema.version', '39')")
+        for number, name in enumerate(("0.mp3", "1.flac"), start=1):
+            database.execute("INSERT INTO track_locations VALUES (?, ?)", (number, str(world.music / name)))
+            database.execute("INSERT INTO library (id, location) VALUES (?, ?)", (number, number))
+    return MixxxCollection(path, MixxxSettings())
+
+
+def mixxx_rows(collection: MixxxCollection, query: str) -> list[object]:
+    with closing(sqlite3.connect(collection.path)) as database, database:
+        return [row[0] for row in database.execute(query)]
+
+
+def test_a_correction_in_a_database_comes_back(world: World, mixxx: MixxxCollection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.YELLOW)
+    assert write(world, mixxx) == {"0.mp3": "written", "1.flac": "written"}
+    assert mixxx_rows(mixxx, "SELECT color FROM library ORDER BY id") == [0x00CC00, 0xFFFF00]
+    assert sync(world, mixxx) == []
+    mixxx_rows(mixxx, "UPDATE library SET color = 0x8800CC WHERE id = 1")
+    [found] = sync(world, mixxx)
+    assert (found.verdict, found.zone, found.state) == ("corrected", Zone.PURPLE, "taken")
+    assert zone_of(world, "0.mp3") == (Zone.PURPLE, "corrected by mixxx")
+    write(world, mixxx)
+    assert mixxx_rows(mixxx, "SELECT name FROM crates ORDER BY name") == [
+        "MoodZone PURPLE",
+        "MoodZone YELLOW",
+    ]
+    assert sync(world, mixxx) == []
+
+
+def test_a_write_to_a_database_is_undone_and_redone(world: World, mixxx: MixxxCollection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    label(world, "1.flac", Zone.YELLOW)
+    write(world, mixxx)
+
+    def take_back(number: int | None = None) -> list[object]:
+        results = undo_run(world.library, world.journal, Settings(), world.home / "backups", number)
+        assert [result.outcome for result in results] == [Outcome.PUT_BACK]
+        return mixxx_rows(mixxx, "SELECT color FROM library ORDER BY id")
+
+    assert take_back() == [None, None]
+    assert mixxx_rows(mixxx, "SELECT count(*) FROM crates") == [0]
+    assert take_back(world.journal.runs()[0].id) == [0x00CC00, 0xFFFF00]
+    assert write(world, mixxx) == {"0.mp3": "unchanged", "1.flac": "unchanged"}
+    assert take_back() == [None, None]
+    assert undo_run(world.library, world.journal, Settings(), world.home / "backups") == []
 
 
 def test_help_names_all_targets() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote, unquote
@@ -11,7 +13,10 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
 from exporters.base import Collection, Field, Machine, Place
+from exporters.engine_db import EngineCollection
+from exporters.lists import LISTS
 from exporters.m3u8 import M3u8Collection
+from exporters.mixxx_db import MixxxCollection, MixxxSettings
 from exporters.rekordbox_xml import RekordboxXml, RekordboxXmlSettings
 from exporters.serato import tlv
 from exporters.serato.collection import SeratoCollection, SeratoSettings
@@ -26,7 +31,9 @@ class Case(ABC):
 
     name: ClassVar[str]
     exact: ClassVar[bool] = True
-    """Whether taking everything out gives back the same bytes, and not only the same values."""
+    """Whether taking everything out gives back the same contents, and not only the same values."""
+    in_place: ClassVar[bool] = False
+    """Whether it is a database that is changed in place, and so undone value by value."""
 
     def __init__(self, tones: Path, folder: Path) -> None:
         self.tones = tones
@@ -55,6 +62,15 @@ class Case(ABC):
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
         }
+
+    def content(self, data: bytes) -> bytes:
+        """What of the bytes of one of the collection's own files counts."""
+        return data
+
+    def contents(self) -> dict[str, bytes]:
+        """As `bytes`, as far as it counts."""
+        own = {str(file.relative_to(self.folder)) for file in self.open().files()}
+        return {name: self.content(data) if name in own else data for name, data in self.bytes().items()}
 
     def restore(self, files: dict[str, bytes]) -> None:
         """Make everything on disk what `bytes` told."""
@@ -343,11 +359,240 @@ class RekordboxNewFile(RekordboxExport):
         return None
 
 
+class Database(Case):
+    """A SQLite database with tables of the user's."""
+
+    in_place = True
+    file_name: ClassVar[str]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / self.file_name
+
+    def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        """What the database says to a question, or does."""
+        with closing(sqlite3.connect(self.file)) as database, database:
+            return database.execute(query, values).fetchall()
+
+    def content(self, data: bytes) -> bytes:
+        """All rows but the highest numbers ever given, which SQLite remembers."""
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.deserialize(data)
+            return "\n".join(line for line in database.iterdump() if "sqlite_sequence" not in line).encode()
+
+    def breakable(self) -> list[Path]:
+        return [self.file]
+
+
+class Mixxx(Database):
+    """Mixxx's library, with colours and crates of the user's."""
+
+    name = "mixxx"
+    file_name = "mixxxdb.sqlite"
+    schema = "32"
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        with closing(sqlite3.connect(self.file)) as database, database:
+            database.executescript(MIXXX_TABLES)
+            database.execute("INSERT INTO settings VALUES ('mixxx.schema.version', ?)", (self.schema,))
+            for number, track in enumerate([*tracks, self.folder / "Mine.mp3"], start=1):
+                comment = "8A - 7" if number % 2 else None
+                database.execute("INSERT INTO track_locations VALUES (?, ?)", (number + 10, str(track)))
+                database.execute(
+                    "INSERT INTO library (id, location, comment) VALUES (?, ?, ?)",
+                    (number, number + 10, comment),
+                )
+            database.execute("UPDATE library SET color = ? WHERE id = 5", (0xFF0000,))
+            for number, name in enumerate(("YELLOW", "Mine"), start=1):
+                database.execute("INSERT INTO crates (id, name) VALUES (?, ?)", (number, name))
+                database.execute("INSERT INTO crate_tracks VALUES (?, 1)", (number,))
+        return self.open(), tracks
+
+    def open(self) -> Collection:
+        return MixxxCollection(self.file, MixxxSettings())
+
+    def edit(self, place: Place, value: str) -> None:
+        [(number,)] = self.rows(
+            "SELECT l.id FROM library l JOIN track_locations t ON t.id = l.location WHERE t.location = ?",
+            str(place.track),
+        )
+        if place.field is Field.COLOUR:
+            self.rows("UPDATE library SET color = ? WHERE id = ?", int(value, 16), number)
+            return
+        for name in LISTS:
+            crate = f"MoodZone {name}"
+            self.rows(
+                "DELETE FROM crate_tracks"
+                " WHERE track_id = ? AND crate_id = (SELECT id FROM crates WHERE name = ?)",
+                number,
+                crate,
+            )
+            if name in value:
+                self.rows("INSERT OR IGNORE INTO crates (name) VALUES (?)", crate)
+                self.rows("INSERT INTO crate_tracks SELECT id, ? FROM crates WHERE name = ?", number, crate)
+
+    def theirs(self, field: Field) -> str:
+        return "8800CC" if field is Field.COLOUR else super().theirs(field)
+
+    def of_another_version(self) -> Collection | None:
+        self.rows("UPDATE settings SET value = '40'")
+        return self.open()
+
+
+class LaterMixxx(Mixxx):
+    """The schema of Mixxx 2.5."""
+
+    name = "mixxx-39"
+    schema = "39"
+
+
+class Engine(Database):
+    """A drive with Engine DJ's library, which holds playlists of the user's."""
+
+    name = "engine"
+    file_name = "Engine Library/Database2/m.db"
+    schema = (2, 21, 0)
+    uuid = "0cb40255-6c12-427f-9096-b90e77fd76b0"
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        self.file.parent.mkdir(parents=True)
+        with closing(sqlite3.connect(self.file)) as database, database:
+            database.executescript(ENGINE_TABLES)
+            database.execute("INSERT INTO Information VALUES (1, ?, ?, ?, ?)", (self.uuid, *self.schema))
+            for track in [*tracks, self.folder / "Mine.mp3"]:
+                path = Path("..") / track.relative_to(self.folder)
+                database.execute("INSERT INTO Track (path, comment) VALUES (?, '8A - 7')", (str(path),))
+            database.execute("INSERT INTO Track (path) VALUES (NULL)")
+            database.executemany(
+                "INSERT INTO Playlist (title, parentListId, isPersisted, nextListId) VALUES (?, ?, 1, 0)",
+                [("YELLOW", 0), ("Mine", 0), ("GREEN", 2)],
+            )
+            database.executemany(
+                "INSERT INTO PlaylistEntity VALUES (?, ?, ?, ?, ?, 0)",
+                [(1, 1, 1, self.uuid, 2), (2, 1, 5, self.uuid, 0), (3, 3, 1, self.uuid, 0)],
+            )
+        return self.open(), tracks
+
+    def open(self) -> Collection:
+        machine = Machine(self.folder, self.folder / "Music", self.folder, (Path("/"), self.folder))
+        return EngineCollection(self.file, machine)
+
+    def edit(self, place: Place, value: str) -> None:
+        [(track,)] = self.rows("SELECT id FROM Track WHERE path LIKE ?", f"%/{place.track.name}")
+        folder = self.playlist("MoodZone", 0)
+        for name in LISTS:
+            number = self.playlist(name, folder)
+            self.rows("DELETE FROM PlaylistEntity WHERE listId = ? AND trackId = ?", number, track)
+            if name in value:
+                first = self.rows(
+                    "SELECT id FROM PlaylistEntity WHERE listId = ? AND id NOT IN"
+                    " (SELECT nextEntityId FROM PlaylistEntity)",
+                    number,
+                )
+                self.rows(
+                    "INSERT INTO PlaylistEntity (listId, trackId, databaseUuid, nextEntityId)"
+                    " VALUES (?, ?, ?, ?)",
+                    number,
+                    track,
+                    self.uuid,
+                    first[0][0] if first else 0,
+                )
+
+    def playlist(self, title: str, parent: int) -> int:
+        question = "SELECT id FROM Playlist WHERE title = ? AND parentListId = ?"
+        if not self.rows(question, title, parent):
+            self.rows(
+                "INSERT INTO Playlist (title, parentListId, isPersisted, nextListId) VALUES (?, ?, 1, 0)",
+                title,
+                parent,
+            )
+        return int(self.rows(question, title, parent)[0][0])
+
+    def of_another_version(self) -> Collection | None:
+        self.rows("UPDATE Information SET schemaVersionPatch = 7")
+        return self.open()
+
+
+class LaterEngine(Engine):
+    """The schema of Engine DJ 5."""
+
+    name = "engine-3"
+    schema = (3, 0, 2)
+
+
+ENGINE_TABLES = """
+    CREATE TABLE Information (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT,
+        schemaVersionMajor INTEGER, schemaVersionMinor INTEGER, schemaVersionPatch INTEGER
+    );
+    CREATE TABLE Track (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT, comment TEXT, CONSTRAINT C_path UNIQUE (path)
+    );
+    CREATE TABLE Playlist (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT, parentListId INTEGER, isPersisted BOOLEAN,
+        nextListId INTEGER, lastEditTime DATETIME, isExplicitlyExported BOOLEAN,
+        UNIQUE (title, parentListId), UNIQUE (parentListId, nextListId)
+    );
+    CREATE TABLE PlaylistEntity (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, listId INTEGER, trackId INTEGER, databaseUuid TEXT,
+        nextEntityId INTEGER, membershipReference INTEGER,
+        UNIQUE (listId, databaseUuid, trackId), FOREIGN KEY (listId) REFERENCES Playlist (id) ON DELETE CASCADE
+    );
+    CREATE TRIGGER before_insert BEFORE INSERT ON Playlist BEGIN
+        UPDATE Playlist SET nextListId = -(1 + nextListId)
+        WHERE nextListId = NEW.nextListId AND parentListId = NEW.parentListId;
+    END;
+    CREATE TRIGGER after_insert AFTER INSERT ON Playlist BEGIN
+        UPDATE Playlist SET nextListId = NEW.id
+        WHERE nextListId = -(1 + NEW.nextListId) AND parentListId = NEW.parentListId;
+    END;
+    CREATE TRIGGER after_delete AFTER DELETE ON Playlist BEGIN
+        UPDATE Playlist SET nextListId = OLD.nextListId WHERE nextListId = OLD.id;
+        DELETE FROM Playlist WHERE parentListId = OLD.id;
+    END;
+    CREATE TRIGGER before_delete BEFORE DELETE ON PlaylistEntity WHEN OLD.trackId > 0 BEGIN
+        UPDATE PlaylistEntity SET nextEntityId = OLD.nextEntityId
+        WHERE nextEntityId = OLD.id AND listId = OLD.listId;
+    END;
+"""
+"""What MoodZone needs of it, with the triggers that keep order."""
+
+MIXXX_TABLES = """
+    CREATE TABLE settings (name TEXT UNIQUE NOT NULL, value TEXT);
+    CREATE TABLE track_locations (id INTEGER PRIMARY KEY AUTOINCREMENT, location varchar(512) UNIQUE);
+    CREATE TABLE library (
+        id INTEGER primary key AUTOINCREMENT,
+        location integer REFERENCES track_locations(location),
+        comment varchar(256),
+        color INTEGER
+    );
+    CREATE TABLE crates (
+        id integer PRIMARY KEY AUTOINCREMENT,
+        name varchar(48) UNIQUE NOT NULL,
+        count integer DEFAULT 0,
+        show integer DEFAULT 1,
+        locked integer DEFAULT 0,
+        autodj_source integer DEFAULT 0
+    );
+    CREATE TABLE crate_tracks (
+        crate_id integer NOT NULL REFERENCES crates(id),
+        track_id integer NOT NULL REFERENCES "library_old"(id),
+        UNIQUE (crate_id, track_id)
+    );
+"""
+"""What MoodZone needs of it, and what makes it hard."""
+
 CASES: tuple[type[Case], ...] = (
     Tags,
     RekordboxExport,
     RekordboxNewFile,
     Serato,
+    Mixxx,
+    LaterMixxx,
+    Engine,
+    LaterEngine,
     Playlists,
     RelativePlaylists,
 )

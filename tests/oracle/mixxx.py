@@ -61,7 +61,7 @@ class Mixxx:
         self.home = folder / "home"
         self._settings = folder / "settings"
         self._music = music
-        self._database = self._settings / "mixxxdb.sqlite"
+        self.database = self._settings / "mixxxdb.sqlite"
         self._output = folder / "output.txt"
         self._settings.mkdir(parents=True)
         self.home.mkdir(mode=0o700)
@@ -74,12 +74,12 @@ class Mixxx:
         add, and remembers their folder as scanned. It then begins once more with the database as it was.
         """
         self._prepare()
-        before = self._database.read_bytes()
+        before = self.database.read_bytes()
         for _ in range(_TRIES):
             if self._scan(count, load):
                 return
-            self._database.with_name(f"{self._database.name}-journal").unlink(missing_ok=True)
-            self._database.write_bytes(before)
+            self.database.with_name(f"{self.database.name}-journal").unlink(missing_ok=True)
+            self.database.write_bytes(before)
         raise AssertionError(f"Mixxx could not add all {count} tracks in {_TRIES} starts")
 
     def serato_crates(self, count: int) -> dict[str, list[Path]]:
@@ -88,9 +88,9 @@ class Mixxx:
         Mixxx reads them when its user opens the database in the side bar, into tables that it drops when it starts.
         """
         self._prepare()
-        with closing(sqlite3.connect(self._database)) as database, database:
+        with closing(sqlite3.connect(self.database)) as database, database:
             database.execute("DELETE FROM serato_playlists")  # what an earlier run left
-        with self._running() as running:
+        with self.running() as running:
             running.until(
                 lambda: len(self._rows("SELECT id FROM serato_playlists")) >= count or running.open_serato()
             )
@@ -145,16 +145,16 @@ class Mixxx:
 
     def _prepare(self) -> None:
         """Give Mixxx a database of its own making, with the folder of music in it."""
-        if self._database.exists():
+        if self.database.exists():
             return
-        with self._running() as running:
+        with self.running() as running:
             running.until(
                 lambda: bool(
                     self._rows("SELECT name FROM sqlite_master WHERE name = 'serato_playlist_tracks'")
                 )
             )
         (self._settings / "mixxx.cfg").write_text(_CONFIG)
-        with closing(sqlite3.connect(self._database)) as database, database:
+        with closing(sqlite3.connect(self.database)) as database, database:
             database.execute("INSERT INTO directories VALUES (?)", (str(self._music),))
 
     def _scan(self, count: int, load: Sequence[Path]) -> bool:
@@ -163,7 +163,7 @@ class Mixxx:
         def has_all() -> bool:
             return len(self._rows("SELECT id FROM library")) >= count
 
-        with self._running(*load) as running:
+        with self.running(*load) as running:
             running.until(lambda: running.has_said(_GIVEN_UP) or has_all())
             if load and has_all():
                 running.until(lambda: all(self._is_loaded(path) for path in load))
@@ -182,16 +182,16 @@ class Mixxx:
 
     def _rows(self, query: str, *values: str) -> list[tuple]:  # type: ignore[type-arg]
         """What the database says; nothing as long as Mixxx has not made it, or is writing."""
-        if not self._database.exists():
+        if not self.database.exists():
             return []
         try:
-            with closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
+            with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
                 return database.execute(query, values).fetchall()
         except sqlite3.OperationalError:
             return []
 
     @contextmanager
-    def _running(self, *load: Path) -> Iterator[_Running]:
+    def running(self, *load: Path) -> Iterator[_Running]:
         """Mixxx on a display of its own; ended, if it still runs, without being asked."""
         environment = {
             "HOME": str(self.home),
