@@ -308,7 +308,7 @@ def _complaint(copy: Path, connect: Connect) -> str:
     """What SQLite finds wrong with a copy; empty for nothing."""
     try:
         with closing(connect(copy)) as connection:
-            pages = connection.execute("PRAGMA page_size").fetchone()[0]
+            pages = int(connection.execute("PRAGMA page_size").fetchone()[0])  # SQLCipher tells it as text
             if copy.stat().st_size % pages:
                 return "its last page is cut off"
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -373,6 +373,11 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-        cure = _CURES.get(code, f"cannot be used ({error})")
-        raise CollectionError(f"{path} {cure}; nothing was written.") from error
+        raise explained(path, error) from error
+
+
+def explained(path: Path, error: Exception) -> CollectionError:
+    """SQLite's error in our words; those of other drivers, for encrypted databases, are no ``sqlite3.Error``."""
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    cure = _CURES.get(code, f"cannot be used ({error})")
+    return CollectionError(f"{path} {cure}; nothing was written.")

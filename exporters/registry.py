@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exporters import engine_db, m3u8, mixxx_db, rekordbox_xml
+from exporters import engine_db, m3u8, mixxx_db, rekordbox_db, rekordbox_xml
 from exporters.base import Target
 from exporters.serato import collection as serato
 from exporters.tags import collection as tags
@@ -15,6 +15,7 @@ TARGETS: Final[dict[str, Target[Any]]] = {
     for target in (
         tags.TARGET,
         rekordbox_xml.TARGET,
+        rekordbox_db.TARGET,
         serato.TARGET,
         mixxx_db.TARGET,
         engine_db.TARGET,

@@ -16,6 +16,7 @@ from exporters.engine_db import EngineSettings
 from exporters.filesystem import replace_file
 from exporters.m3u8 import M3u8Settings
 from exporters.mixxx_db import MixxxSettings
+from exporters.rekordbox_db import RekordboxDbSettings
 from exporters.rekordbox_xml import RekordboxXmlSettings
 from exporters.serato.collection import SeratoSettings
 from exporters.tags.collection import TagSettings
@@ -118,6 +119,7 @@ class Settings:
     zones: Cuts = field(default_factory=Cuts)
     tags: TagSettings = field(default_factory=TagSettings)
     rekordbox_xml: RekordboxXmlSettings = field(default_factory=RekordboxXmlSettings)
+    rekordbox_db: RekordboxDbSettings = field(default_factory=RekordboxDbSettings)
     serato: SeratoSettings = field(default_factory=SeratoSettings)
     mixxx: MixxxSettings = field(default_factory=MixxxSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -17,6 +17,7 @@ from exporters.engine_db import EngineCollection
 from exporters.lists import LISTS
 from exporters.m3u8 import M3u8Collection
 from exporters.mixxx_db import MixxxCollection, MixxxSettings
+from exporters.rekordbox_db import RekordboxDb, RekordboxDbSettings
 from exporters.rekordbox_xml import RekordboxXml, RekordboxXmlSettings
 from exporters.serato import tlv
 from exporters.serato.collection import SeratoCollection, SeratoSettings
@@ -34,6 +35,8 @@ class Case(ABC):
     """Whether taking everything out gives back the same contents, and not only the same values."""
     in_place: ClassVar[bool] = False
     """Whether it is a database that is changed in place, and so undone value by value."""
+    whole: ClassVar[bool] = True
+    """Whether undone means the same contents; else the program's counters and times of rows have moved on."""
 
     def __init__(self, tones: Path, folder: Path) -> None:
         self.tones = tones
@@ -584,10 +587,147 @@ MIXXX_TABLES = """
 """
 """What MoodZone needs of it, and what makes it hard."""
 
+
+class RekordboxDatabase(Case):
+    """A database as rekordbox 6 makes it, not encrypted, of the tables that hold zones."""
+
+    name = "rekordbox-db"
+    exact = False  # changes are counted
+    in_place = True
+    whole = False
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        make_rekordbox_database(
+            self.file, dict(zip(tracks, ("", "8A - 7", "/* House / #PURPLE */", "a"), strict=True))
+        )
+        self.file.with_name("masterPlaylists6.xml").write_text(
+            """<?xml version="1.0" encoding="utf-8"?>
+<MASTER_PLAYLIST Version="3.0.0" AutomaticSync="0">
+    <PRODUCT Name="rekordbox" Version="6.6.2" Company="Pioneer DJ"/>
+    <PLAYLISTS>
+        <NODE Id="186A0" ParentId="0" Attribute="-128" Timestamp="1649540314311" Lib_Type="0" CheckType="0"/>
+    </PLAYLISTS>
+</MASTER_PLAYLIST>
+"""
+        )
+        return self.open(), tracks
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "master.db"
+
+    def open(self) -> Collection:
+        return RekordboxDb(self.file, RekordboxDbSettings(read=True, write=True))
+
+    def edit(self, place: Place, value: str) -> None:
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            (track,) = connection.execute(
+                "SELECT ID FROM djmdContent WHERE FolderPath = ?", (str(place.track),)
+            ).fetchone()
+            if place.field is Field.LIST:
+                put_in_rekordbox_playlist(connection, track, value)
+            else:
+                column = {Field.TEXT: "Commnt", Field.COLOUR: "ColorID"}[place.field]
+                connection.execute(f"UPDATE djmdContent SET {column} = ? WHERE ID = ?", (value, track))
+
+    def theirs(self, field: Field) -> str:
+        return "8" if field is Field.COLOUR else super().theirs(field)
+
+    def breakable(self) -> list[Path]:
+        return [self.file, self.file.with_name("masterPlaylists6.xml")]
+
+    def of_another_version(self) -> Collection | None:
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            connection.execute("UPDATE djmdProperty SET DBVersion = '9000'")
+        return self.open()
+
+
+_REKORDBOX_COLUMNS = """
+    UUID VARCHAR(255) DEFAULT NULL, rb_data_status INTEGER DEFAULT 0, rb_local_data_status INTEGER DEFAULT 0,
+    rb_local_deleted TINYINT(1) DEFAULT 0, rb_local_synced TINYINT(1) DEFAULT 0, usn BIGINT DEFAULT NULL,
+    rb_local_usn BIGINT DEFAULT NULL, created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL, PRIMARY KEY(ID)
+"""
+_THEN = "2022-04-09 21:37:43.710 +00:00"
+
+
+def make_rekordbox_database(path: Path, comments: dict[Path, str]) -> None:
+    """Tracks with these comments, a track of each kind that is left alone, and a playlist of the user's."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(
+            f"""
+CREATE TABLE djmdContent (ID VARCHAR(255), FolderPath VARCHAR(255), Title VARCHAR(255), Commnt TEXT,
+    ColorID VARCHAR(255), ServiceID INTEGER, {_REKORDBOX_COLUMNS});
+CREATE TABLE djmdPlaylist (ID VARCHAR(255), Seq INTEGER, Name VARCHAR(255), ImagePath VARCHAR(255),
+    Attribute INTEGER, ParentID VARCHAR(255), SmartList TEXT, {_REKORDBOX_COLUMNS});
+CREATE TABLE djmdSongPlaylist (ID VARCHAR(255), PlaylistID VARCHAR(255), ContentID VARCHAR(255), TrackNo INTEGER,
+    {_REKORDBOX_COLUMNS});
+CREATE TABLE djmdMyTag (ID VARCHAR(255), Seq INTEGER, Name VARCHAR(255), Attribute INTEGER, ParentID VARCHAR(255),
+    {_REKORDBOX_COLUMNS});
+CREATE TABLE djmdSongMyTag (ID VARCHAR(255), MyTagID VARCHAR(255), ContentID VARCHAR(255), TrackNo INTEGER,
+    {_REKORDBOX_COLUMNS});
+CREATE TABLE djmdProperty (DBID VARCHAR(255), DBVersion VARCHAR(255), PRIMARY KEY(DBID));
+CREATE TABLE agentRegistry (registry_id VARCHAR(255), int_1 BIGINT, PRIMARY KEY(registry_id));
+INSERT INTO djmdProperty VALUES ('3546525630', '6000');
+INSERT INTO agentRegistry VALUES ('localUpdateCount', 249), ('lastUpdateCount', 105);
+"""
+        )
+        rows = [(str(track), comment, "0", 0, 0) for track, comment in comments.items()]
+        rows += [
+            ("/Elsewhere/a.mp3", "#GREEN by me", "1", 0, 0),
+            ("C:/Music/a.mp3", "", "0", 0, 0),
+            ("soundcloud:tracks:12345", "", "0", 2, 0),
+            ("/v4/catalog/tracks/12345", "", "0", 4, 0),
+            ("/Deleted/a.mp3", "#PURPLE", "8", 0, 1),
+        ]
+        connection.executemany(
+            "INSERT INTO djmdContent (ID, FolderPath, Commnt, ColorID, ServiceID, rb_local_deleted, rb_local_usn, "
+            f"created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 7, '{_THEN}', '{_THEN}')",
+            [(str(1000 + number), *row) for number, row in enumerate(rows)],
+        )
+        _insert_shelf(connection, "2602250856", 1, "YELLOW", 0, "root")
+        _insert_song(connection, "2602250856", "1000")
+
+
+def put_in_rekordbox_playlist(connection: sqlite3.Connection, track: str, names: str) -> None:
+    """Move a track to the playlists of these names, as its user would in rekordbox."""
+    ids = dict(connection.execute("SELECT Name, ID FROM djmdPlaylist WHERE ParentID != 'root'"))
+    if not connection.execute("SELECT 1 FROM djmdPlaylist WHERE Name = 'MoodZone'").fetchone():
+        _insert_shelf(connection, "77", 2, "MoodZone", 1, "root")
+    (folder,) = connection.execute("SELECT ID FROM djmdPlaylist WHERE Name = 'MoodZone'").fetchone()
+    for list_id in ids.values():
+        connection.execute(
+            "DELETE FROM djmdSongPlaylist WHERE PlaylistID = ? AND ContentID = ?", (list_id, track)
+        )
+    for number, name in enumerate(names.split(" + ")):
+        if name not in ids:
+            _insert_shelf(connection, str(78 + number), 9, name, 0, folder)
+        _insert_song(connection, ids.get(name, str(78 + number)), track)
+
+
+def _insert_shelf(
+    connection: sqlite3.Connection, new: str, seq: int, name: str, attribute: int, parent: str
+) -> None:
+    connection.execute(
+        "INSERT INTO djmdPlaylist (ID, Seq, Name, Attribute, ParentID, created_at, updated_at) "
+        f"VALUES (?, ?, ?, ?, ?, '{_THEN}', '{_THEN}')",
+        (new, seq, name, attribute, parent),
+    )
+
+
+def _insert_song(connection: sqlite3.Connection, playlist: str, track: str) -> None:
+    connection.execute(
+        "INSERT INTO djmdSongPlaylist (ID, PlaylistID, ContentID, TrackNo, created_at, updated_at) "
+        "VALUES (?, ?, ?, 1, strftime('%Y-%m-%d %H:%M:%f +00:00', 'now', '+1 second'), ?)",
+        (f"{playlist}-{track}", playlist, track, _THEN),
+    )
+
+
 CASES: tuple[type[Case], ...] = (
     Tags,
     RekordboxExport,
     RekordboxNewFile,
+    RekordboxDatabase,
     Serato,
     Mixxx,
     LaterMixxx,

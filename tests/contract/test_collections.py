@@ -179,11 +179,13 @@ def test_a_correction_between_preview_and_write_wins(case: Case, writer: Writer)
 
 def test_undo_gives_back_the_bytes(case: Case, writer: Writer) -> None:
     collection, tracks = case.make()
-    before = case.contents()
+    before, stood = case.contents(), values(collection)
     writer.write(collection, zip(tracks, MARKS, strict=True))
     results = writer.undo(case.open())
     assert {result.outcome for result in results} == {Outcome.PUT_BACK if case.in_place else Outcome.RESTORED}
-    assert case.contents() == before
+    assert values(case.open()) == stood
+    if case.whole:
+        assert case.contents() == before
 
 
 def test_undo_leaves_later_work(case: Case, writer: Writer) -> None:
@@ -289,8 +291,11 @@ def test_a_backup_is_made_of_what_is_replaced(case: Case, writer: Writer) -> Non
     writer.write(case.open(), [(track, Mark(Zone.PURPLE)) for track in tracks])
     if held:
         newest = max(writer.backups.iterdir(), key=lambda folder: int(folder.name.split(" ")[1]))
-        copies = [case.content(copy.read_bytes()) for copy in newest.iterdir()]
-        assert sorted(copies) == sorted(held.values())
+        if case.whole:
+            copies = [case.content(copy.read_bytes()) for copy in newest.iterdir()]
+            assert sorted(copies) == sorted(held.values())
+        else:
+            assert {copy.name for copy in newest.iterdir()} == {file.name for file in held}
     else:
         assert not writer.backups.exists() or not list(writer.backups.iterdir())
 
