@@ -62,35 +62,61 @@ def retrain(
 
 
 def weak_labels(
-    from_: Annotated[str, typer.Option("--from", help="What hints at zones: mixed-in-key.")] = "mixed-in-key",
+    from_: Annotated[
+        str, typer.Option("--from", help="What hints at zones: mixed-in-key or stars.")
+    ] = "mixed-in-key",
     yellow_max: Annotated[int, typer.Option(help="Energies up to this hint at YELLOW.", min=0, max=9)] = 4,
     purple_min: Annotated[int, typer.Option(help="Energies from this hint at PURPLE.", min=1, max=11)] = 7,
+    stars: Annotated[
+        str | None, typer.Option(help="With --from stars: what they mean to you, such as 1=yellow,5=purple.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what was found; store nothing.")] = False,
     json_: Json = False,
 ) -> None:
-    """Take Mixed In Key's energy in your tags as a hint to learn from. It is never your word, and shown as a hint."""
+    """Take Mixed In Key's energy, or your stars, as hints to learn from. They are never your word."""
     from moodzone_agent.console import track_name
-    from moodzone_agent.hints import MIXED_IN_KEY, EnergyMap, add, mixed_in_key
+    from moodzone_agent.hints import (
+        MIXED_IN_KEY,
+        STARS,
+        EnergyMap,
+        add,
+        mixed_in_key,
+        parse_stars,
+        star_ratings,
+    )
 
-    if from_ != MIXED_IN_KEY:
-        raise UsageError(f"--from {from_}: hints are taken from {MIXED_IN_KEY} only")
+    if from_ not in {MIXED_IN_KEY, STARS}:
+        raise UsageError(f"--from {from_}: hints are taken from {MIXED_IN_KEY} or {STARS}")
+    if (from_ == STARS) is (stars is None):
+        raise UsageError("--from stars and --stars go together: only you know what your stars mean")
     if yellow_max >= purple_min:
         raise UsageError("--yellow-max must be below --purple-min")
     places, _ = setting()
     with open_library(places, must_exist=True) as library:
-        hints = list(mixed_in_key(library, EnergyMap(yellow_max, purple_min)))
+        if stars is None:
+            hints = list(mixed_in_key(library, EnergyMap(yellow_max, purple_min)))
+        else:
+            hints = list(star_ratings(library, parse_stars(stars)))
         added = 0 if dry_run else add(library, hints)
     if json_:
         for hint in hints:
             audio_id, path = hint.track.audio_id, str(hint.track.paths[0])
-            print_json({"audio_id": audio_id, "path": path, "energy": hint.energy, "zone": hint.zone})
+            print_json(
+                {
+                    "audio_id": audio_id,
+                    "path": path,
+                    "from": hint.source,
+                    "value": hint.value,
+                    "zone": hint.zone,
+                }
+            )
         return
     if dry_run:
         for hint in hints:
-            out(f"  {hint.zone}  energy {hint.energy}  {track_name(hint.track)}")
+            out(f"  {hint.zone}  {hint.source} {hint.value}  {track_name(hint.track)}")
     counts = Counter(hint.zone for hint in hints)
     zones = ", ".join(f"{counts[zone]:,} {zone}" for zone in Zone)
-    out(f"{len(hints):,} tracks without a label tell their energy: {zones}")
+    out(f"{len(hints):,} tracks without a label tell it: {zones}")
     out(
         "nothing was stored"
         if dry_run

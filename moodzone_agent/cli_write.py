@@ -47,6 +47,7 @@ PATIENCE: Final = 60.0
 
 _PREVIEWED: Final = 5
 _CONSENT: Final = "consent to write"
+_TOLD: Final = "told where tags show"
 
 Again = Annotated[bool, typer.Option("--again", help="Also files whose writing was undone.")]
 
@@ -167,7 +168,6 @@ class Writing:
     ) -> bool:
         """Write to these collections of one target, after asking the first time; True if something failed."""
         from exporters.base import WriteStatus
-        from exporters.registry import target
 
         def tell(result: WriteResult) -> None:
             if json_:
@@ -177,10 +177,20 @@ class Writing:
         if json_:
             return any_failed(results)
         failed = report_writes(results, done="would be written" if dry_run else "written", show=dry_run)
-        if not dry_run and name != TAGS and any(result.status is WriteStatus.WRITTEN for result in results):
-            for line in target(name).after:
-                out(f"  {line}")
+        if not dry_run and any(result.status is WriteStatus.WRITTEN for result in results):
+            self._tell_what_next(name)
         return failed
+
+    def _tell_what_next(self, name: str) -> None:
+        """What appears by itself, what needs a step, and what that overwrites; of tags, which are written often, once."""
+        from exporters.registry import target
+
+        if name == TAGS and self._library.meta(_TOLD):
+            return
+        for line in target(name).after:
+            out(f"  {line}")
+        if name == TAGS:
+            self._library.set_meta(_TOLD, "docs/dj-software.md tells it again")
 
     def results(
         self,

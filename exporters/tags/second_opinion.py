@@ -20,6 +20,7 @@ _UNREADABLE: Final = (
 """What mutagen lets through, besides its own error, on malformed files."""
 _OWN: Final = ("TXXX:MOODZONE", "----:com.apple.iTunes:MOODZONE", "MOODZONE")
 _ENERGY: Final = ("TXXX:EnergyLevel", "----:com.apple.iTunes:EnergyLevel", "ENERGYLEVEL")
+_RATINGS: Final = {"rating": 100, "fmps_rating": 1}
 _PAYLOADS: Final = {
     "serato_markers_v2": "Serato Markers2",
     "----:com.serato.dj:markersv2": "Serato Markers2",
@@ -35,6 +36,31 @@ def own_field(file: IO[bytes]) -> str | None:
 def energy_level(file: IO[bytes]) -> str | None:
     """The text of Mixed In Key's own field, empty if there is none; None if mutagen can't read the file."""
     return _text(file, _ENERGY)
+
+
+def stars(file: IO[bytes]) -> int | None:
+    """A rating of one to five stars, as players keep it; None where there is none.
+
+    ID3 keeps 1 to 255 in POPM, which Windows and most others divide at 32, 96, 160 and 224. Vorbis comments have
+    RATING, in stars or percent, or FMPS_RATING, 0 to 1.
+    """
+    parsed = _read(file)
+    tags: Any = parsed.tags if parsed is not None else None
+    if tags is None:
+        return None
+    for key, value in tags.items():
+        if getattr(value, "FrameID", "") == "POPM" and value.rating:
+            return 1 + sum(int(value.rating) >= bound for bound in (32, 96, 160, 224))
+        if key.lower() in _RATINGS:
+            try:
+                told = float(value[0])
+            except (LookupError, TypeError, ValueError):
+                continue
+            most = _RATINGS[key.lower()]
+            rating = round(5 * told / most) if told > 5 or most == 1 else round(told)
+            if 1 <= rating <= 5:
+                return rating
+    return None
 
 
 def _text(file: IO[bytes], names: Iterable[str]) -> str | None:

@@ -528,7 +528,7 @@ def test_hints_are_stored_as_such_and_decide_nothing(world: World, originals: Pa
     world.library.add_label(Label(_id(world, paths[1]), Zone.YELLOW, LabelOrigin.CONFIRMED, "cli", 1))
     world.library.close()
     told = lines(fine(world.home, "weak-labels", "--dry-run", "--json"))
-    assert {(line["energy"], line["zone"]) for line in told} == {(7, "PURPLE")}
+    assert {(line["value"], line["zone"]) for line in told} == {(7, "PURPLE")}
     assert len(told) >= 4  # not every container takes this comment
     assert f"{len(told)} stored as weak labels" in fine(world.home, "weak-labels")
     assert "0 stored as weak labels" in fine(world.home, "weak-labels")
@@ -553,7 +553,10 @@ def test_hints_are_stored_as_such_and_decide_nothing(world: World, originals: Pa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--from", "stars"], "mixed-in-key only"),
+        (["--from", "stars"], "--from stars and --stars go together"),
+        (["--stars", "1=yellow"], "--from stars and --stars go together"),
+        (["--from", "stars", "--stars", "6=green"], "no number of stars"),
+        (["--from", "rating"], "mixed-in-key or stars"),
         (["--yellow-max", "7"], "--yellow-max must be below"),
     ],
 )
@@ -572,4 +575,30 @@ def test_the_field_of_mixed_in_key_counts_before_the_comment(world: World) -> No
     file.save()
     world.scan()
     [line] = lines(fine(world.home, "weak-labels", "--json"))
-    assert (line["energy"], line["zone"]) == (3, "YELLOW")
+    assert (line["value"], line["zone"]) == (3, "YELLOW")
+
+
+def test_stars_hint_only_as_their_owner_says(world: World) -> None:
+    import mutagen
+    from mutagen.id3 import ID3, POPM
+
+    for number, rating in enumerate([255, 128, 1]):
+        path = make_track(world.music / f"{number}.mp3", seed=number)
+        tags = ID3(path)
+        tags.add(POPM(email="Windows Media Player 9 Series", rating=rating))
+        tags.save()
+    path = make_track(world.music / "3.flac", seed=3)
+    file = mutagen.File(path)
+    file["RATING"] = "80"
+    file.save()
+    make_track(world.music / "4.flac", seed=4)
+    world.scan()
+    told = lines(
+        fine(world.home, "weak-labels", "--from", "stars", "--stars", "1=yellow,4=green,5=purple", "--json")
+    )
+    assert {(Path(line["path"]).name, line["value"], line["zone"]) for line in told} == {
+        ("0.mp3", 5, "PURPLE"),
+        ("2.mp3", 1, "YELLOW"),
+        ("3.flac", 4, "GREEN"),
+    }
+    assert "by stars; a weak label" in fine(world.home, "show", world.music / "0.mp3")
