@@ -182,7 +182,7 @@ class Writing:
         return failed
 
     def _tell_what_next(self, name: str) -> None:
-        """What appears by itself, what needs a step, and what that overwrites; of tags, which are written often, once."""
+        """What shows by itself, what needs a step, and what that overwrites; of tags, which are written often, once."""
         from exporters.registry import target
 
         if name == TAGS and self._library.meta(_TOLD):
