@@ -190,13 +190,13 @@ def wait(condition: Callable[[], bool], seconds: float) -> None:
 def is_settled(music: Music) -> bool:
     """Whether the library knows exactly the files that are there, and each carries its track's mark."""
     with Library.open(music.places.library) as library:
-        marks = {path: track.mark for track in library.tracks() for path in track.paths}
+        marks = {path: track.mark for track in library.tracks() if track.mark for path in track.paths}
         held = {path for path in music.audio if library.held(path)}
-    if marks.keys() != music.audio.keys() or None in marks.values():
+    if marks.keys() != music.audio.keys():
         return False
     states = {path: read_state(path) for path in music.audio if path not in held}
+    # A token of the user's that contradicts a later label stays, and so does what our field says beside it.
     return all(
-        state.mark == marks[path]
-        or any(token.zone is not state.mark.zone for token in state.user_tokens if state.mark)
+        state.mark == marks[path] or any(token.zone is not marks[path].zone for token in state.user_tokens)
         for path, state in states.items()
     )
