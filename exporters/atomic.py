@@ -114,7 +114,12 @@ def create_file(
         target = Path(os.path.realpath(path))
         entry = run.begin(target, note)
         try:
-            with entry.temp.open("xb") as file:
+            try:
+                file = entry.temp.open("xb")
+            except OSError:
+                run.drop(entry)  # there is nothing to be cleared, now or at the next start
+                raise
+            with file:
                 fill(file)
             sync_file(entry.temp)
             ready = run.prepare(

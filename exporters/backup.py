@@ -6,6 +6,7 @@ Undo never uses them: put back as a whole, a copy would take later work of the u
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import shutil
 import time
@@ -17,9 +18,11 @@ from exporters.filesystem import explain, sync_file, sync_folder
 from moodzone_agent.errors import CollectionError
 
 KEPT: Final = 10
-"""How many backups of one target stay; older ones go when a new one is made."""
+"""How many backups of one collection stay besides the very first; older ones go when a new one is made."""
 
-_NAME: Final = re.compile(r"(?P<target>[a-z0-9-]+) (?P<run>\d{6,}) \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d")
+_NAME: Final = re.compile(
+    r"(?P<target>[a-z0-9-]+) (?P<run>\d{6,}) \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d (?P<of>[0-9a-f]{8})"
+)
 
 
 def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
@@ -29,26 +32,32 @@ def back_up(files: Iterable[Path], backups: Path, label: str) -> Path | None:
     clock deletes nothing new. Returns the folder, or None where there is nothing to copy. Raises CollectionError where
     the copy cannot be made: then nothing may be written.
     """
-    existing = [file for file in files if file.exists()]
+    named = list(files)
+    existing = [file for file in named if file.exists()]
     if not existing:
         return None
-    with backup_folder(backups, label) as folder:
+    with backup_folder(backups, label, named[0]) as folder:
         for number, file in enumerate(existing):
             shutil.copy2(file, folder / (f"{number} {file.name}" if len(existing) > 1 else file.name))
     return folder
 
 
 @contextlib.contextmanager
-def backup_folder(backups: Path, label: str) -> Iterator[Path]:
-    """A new folder for a backup, which is synced at the end of the block. Errors: as of `back_up`."""
-    folder = backups / f"{label} {time.strftime('%Y-%m-%d %H.%M.%S')}"
+def backup_folder(backups: Path, label: str, of: Path) -> Iterator[Path]:
+    """A new folder for a backup of the collection with the file ``of``; synced at the end of the block.
+
+    Errors: as of `back_up`.
+    """
+    which = hashlib.sha256(str(of).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    target = label.split(" ", maxsplit=1)[0]
+    folder = backups / f"{label} {time.strftime('%Y-%m-%d %H.%M.%S')} {which}"
     try:
         folder.mkdir(mode=0o700, parents=True)
         yield folder
         for copy in folder.iterdir():
             sync_file(copy)
         sync_folder(folder)
-        _rotate(backups, label.split(" ", maxsplit=1)[0])
+        _rotate(backups, target, which)
     except OSError as error:
         raise CollectionError(
             f"No backup could be made in {backups} ({explain(error)}), and without it nothing is written."
@@ -65,12 +74,12 @@ def erase(backups: Path) -> None:
             backups.rmdir()
 
 
-def _rotate(backups: Path, target: str) -> None:
-    """Delete the oldest backups of a target, by number of the run."""
+def _rotate(backups: Path, target: str, which: str) -> None:
+    """Delete old backups of a collection, by number of the run; never the first, from before MoodZone came."""
     found = [
         (int(match["run"]), folder)
         for folder in backups.iterdir()
-        if (match := _NAME.fullmatch(folder.name)) and match["target"] == target
+        if (match := _NAME.fullmatch(folder.name)) and (match["target"], match["of"]) == (target, which)
     ]
-    for _, folder in sorted(found)[:-KEPT]:
+    for _, folder in sorted(found)[1:-KEPT]:
         shutil.rmtree(folder)

@@ -60,13 +60,23 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="moodzone-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CollectionError(f"There is no room for a copy of {path}: {explain(error)}.") from error
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
 def reading(path: Path, connect: Connect = connect) -> Iterator[sqlite3.Connection]:
     """A copy of a database, with what stands in its ``-wal``; the program may run meanwhile.
 
     A copy that was torn by a write is made again. Raises CollectionError where it cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="moodzone-") as folder:
-        copy = Path(folder) / path.name
+    with _temporary_folder(path) as folder:
+        copy = folder / path.name
         _copy_whole(path, copy, connect)
         with _translated(path), closing(connect(copy)) as connection:
             connection.execute("PRAGMA query_only = ON")
@@ -109,7 +119,7 @@ def writing(
 def back_up_database(path: Path, backups: Path, label: str, connect: Connect = connect) -> None:
     """Copy a database by SQLite's backup into a folder of backups. Raises CollectionError where it can't be."""
     with (
-        backup_folder(backups, label) as folder,
+        backup_folder(backups, label, path) as folder,
         _translated(path),
         closing(connect(path)) as connection,
         closing(connect_new(folder / path.name)) as copy,
@@ -337,7 +347,7 @@ def _commit(
     entry = run.change_in_place(path, {COLLECTION: name}, [change.changed for change in changes])
     try:
         connection.execute("COMMIT")
-    except sqlite3.Error:
+    except Exception:  # other drivers, for encrypted databases, have errors of their own
         run.drop(entry)
         raise
     run.replaced(entry)

@@ -232,7 +232,10 @@ def _path(line: bytes, folder: Path) -> Path | None:
     if not text.strip() or text.startswith("#"):
         return None
     if text.startswith("file://"):
-        text = os.fsdecode(unquote_to_bytes(urlsplit(text).path))
+        try:
+            text = os.fsdecode(unquote_to_bytes(urlsplit(text).path))
+        except ValueError:  # such as file://[x
+            return None
     elif "://" in text:
         return None
     return Path(os.path.normpath(folder / text))

@@ -207,7 +207,7 @@ class RekordboxDb(Collection):
 
         As any use of the database does, this takes in what a program that crashed left in its ``-wal``.
         """
-        with backup_folder(backups, label) as folder:
+        with backup_folder(backups, label, self.path) as folder:
             copy_database(self.path, folder / self.path.name)
             if self._xml.exists():
                 shutil.copy2(self._xml, folder)

@@ -212,14 +212,15 @@ def _objection(document: RekordboxDocument, track: Track | None, want: Want) -> 
 
 
 def _find(machine: Machine, settings: RekordboxXmlSettings) -> list[Collection]:
-    """The file of the settings, if it is there; else exports in the folders where users put them."""
+    """The file of the settings, if it is there; else the newest export in the folders where users put them."""
     if settings.xml:
         named = Path(settings.xml).expanduser()
         return [RekordboxXml(named, settings.colours)] if named.exists() else []
     documents = machine.documents
     folders = (documents, documents / "rekordbox", machine.music, machine.home, machine.home / "Desktop")
     paths = [path for folder in dict.fromkeys(folders) for path in _exports(folder)]
-    return [RekordboxXml(path, settings.colours) for path in paths]
+    newest = max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return [RekordboxXml(newest, settings.colours)] if newest else []
 
 
 def _exports(folder: Path) -> list[Path]:

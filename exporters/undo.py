@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -51,11 +51,12 @@ class UndoResult:
     """Why it failed, or why it could not be restored byte for byte."""
 
 
-PutBack = Callable[[str, list[Changed], Run], None]
-"""Puts values back in the collection of this name, each only where what we wrote is still there."""
+PutBack = Callable[[str, list[Changed], Run], Mapping[str, str]]
+"""Puts values back in the collection of this name, each only where what we wrote is still there; returns the tracks
+whose own file could not be written, with the reason."""
 
 
-def _put_back_nothing(collection: str, _changed: list[Changed], _run: Run) -> None:
+def _put_back_nothing(collection: str, _changed: list[Changed], _run: Run) -> Mapping[str, str]:
     raise CollectionError(f"Nobody here knows the collection {collection}.")
 
 
@@ -65,6 +66,7 @@ def undo(
     *,
     take_out: Callable[[Path, Entry], object],
     put_back: PutBack = _put_back_nothing,
+    expect_closed: Callable[[str], object] = lambda name: name,
     locate: Callable[[Entry], Path] = lambda entry: entry.path,
     report: Callable[[UndoResult], None] | None = None,
 ) -> list[UndoResult]:
@@ -73,7 +75,8 @@ def undo(
     A file that still holds what the run wrote gets its old bytes back. From any other, ``take_out`` removes
     what is still ours from a copy, which then takes its place; so it goes with a file that a later run wrote
     and that run was not undone first. Files of a collection get their bytes back if all of them can; else
-    ``put_back`` is given its values. ``locate`` says where the file of an entry is by now, or raises
+    ``put_back`` is given its values. ``expect_closed`` is asked before either, and raises CollectionError while the
+    program of a collection runs. ``locate`` says where the file of an entry is by now, or raises
     FileError. What is undone is noted file by file: after an interruption, undo goes on where it stopped. The
     undo is itself a run; where it is undone, the run that it had undone can be undone again.
 
@@ -88,7 +91,9 @@ def undo(
             run_id = newest_to_undo(journal)
         if run_id is None:
             return []
-        undoing = _Undo(journal, run_id, run, take_out, put_back, locate, cache(journal.entries))
+        undoing = _Undo(
+            journal, run_id, run, take_out, put_back, expect_closed, locate, cache(journal.entries)
+        )
         for group in _groups(reversed(journal.entries(run_id))):
             for entry, result in zip(group, undoing.of(group), strict=True):
                 if result.outcome is not Outcome.FAILED:
@@ -133,6 +138,7 @@ class _Undo:
     """The run that undoes."""
     take_out: Callable[[Path, Entry], object]
     put_back: PutBack
+    expect_closed: Callable[[str], object]
     locate: Callable[[Entry], Path]
     entries: Callable[[int], list[Entry]]
 
@@ -169,6 +175,7 @@ class _Undo:
         else:
             outcome, reason = Outcome.TAKEN_OUT, "it was changed since"
         try:
+            self.expect_closed(name)
             current = {entry.number: _state(entry) for entry in group}
             if outcome is not Outcome.PUT_BACK and all(
                 current[entry.number] in {entry.old_sha256, entry.new_sha256} for entry in group
@@ -178,10 +185,15 @@ class _Undo:
                         self._restore(entry, entry.path)
                 return [UndoResult(entry.path, Outcome.RESTORED) for entry in group]
             with self.run.noting(self._note(group[0])):
-                self.put_back(name, self.journal.changes(self.run_id, group), self.run)
+                failed = self.put_back(name, self.journal.changes(self.run_id, group), self.run)
         except (FileError, CollectionError, PatchError) as error:
             return [UndoResult(entry.path, Outcome.FAILED, str(error)) for entry in group]
-        return [UndoResult(entry.path, outcome, reason) for entry in group]
+        return [
+            UndoResult(entry.path, Outcome.FAILED, failed[str(entry.path)])
+            if str(entry.path) in failed
+            else UndoResult(entry.path, outcome, reason)
+            for entry in group
+        ]
 
     def _restore(self, entry: Entry, path: Path) -> None:
         note = self._note(entry)
@@ -224,7 +236,13 @@ class _Undo:
 
 
 def _state(entry: Entry) -> str:
-    return IN_PLACE if entry.new_sha256 == IN_PLACE else _hash(entry.path)
+    """The file's hash; empty where it can't be told, so that it is none of those that are known."""
+    if entry.new_sha256 == IN_PLACE:
+        return IN_PLACE
+    try:
+        return _hash(entry.path)
+    except FileError:
+        return ""
 
 
 def _hash(path: Path) -> str:

@@ -54,12 +54,11 @@ def sync(
         for name in names:
             for collection in find_collections(name, library, settings):
                 try:
-                    with library.transaction():
-                        found = list(find_corrections(collection, library))
-                        findings += found
-                        if not dry_run:
-                            inbox.note(collection, found)
-                            settle_vanished(found, library)
+                    found = list(find_corrections(collection, library))
+                    findings += found
+                    if not dry_run:
+                        inbox.note(collection, found)
+                        settle_vanished(found, library)
                 except (CollectionError, FileError) as error:
                     failed = True
                     sys.stderr.write(f"moodzone: {name}: {error}\n")

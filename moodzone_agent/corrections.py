@@ -21,6 +21,9 @@ from moodzone_agent.types import Mark, MarkState, Zone
 MOST_AT_ONCE: Final = 3
 """Files from which a user removes the token by hand at a time."""
 
+MOST_TIMES: Final = 3
+"""How often a token is written once more, whoever removes it."""
+
 _TAGS: Final = "tags"
 
 
@@ -87,7 +90,7 @@ def settle_vanished(findings: Sequence[Finding], library: Library) -> list[Path]
     """What to do where tokens vanished from files: those to be written once more are returned.
 
     Removed again after that, from few files at a time, it was the user: such a file is left alone from then on. Many
-    at once were another program's doing.
+    at once were another program's doing, with which we don't go on for ever.
     """
     vanished = [finding for finding in findings if finding.verdict is Verdict.VANISHED]
     again, events = [], []
@@ -96,7 +99,8 @@ def settle_vanished(findings: Sequence[Finding], library: Library) -> list[Path]
         if library.held(place.track):
             continue
         history = library.place_history(_TAGS, Path(_TAGS), place)
-        if len(vanished) <= MOST_AT_ONCE and any(event.kind is PlaceEventKind.SEEN for event in history):
+        vanishings = sum(event.kind is PlaceEventKind.SEEN for event in history)
+        if vanishings >= MOST_TIMES or (vanishings and len(vanished) <= MOST_AT_ONCE):
             library.hold([place.track], "token removed")
         else:
             again.append(place.track)

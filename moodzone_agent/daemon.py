@@ -33,6 +33,7 @@ from moodzone_agent.config import Places, load_settings
 from moodzone_agent.control import AgentStatus, Request, WatchedFolder
 from moodzone_agent.corrections import find_corrections, settle_vanished
 from moodzone_agent.errors import (
+    BusyError,
     CollectionError,
     DataSetError,
     FileError,
@@ -149,6 +150,8 @@ class Agent:
         self._stamps: dict[str, tuple[object, ...]] = {}
         """Of the files of each collection when it was last looked at."""
         self._programs: tuple[str, ...] = ()
+        self._rewrites: set[Path] = set()
+        """Files of the batch at hand that would be rewritten for a change of model."""
         self._postponed: set[Path] = set()
         """Files that would be rewritten beyond the day's number; they are tried again with each sweep."""
         self._refused: dict[Path, tuple[object, ...]] = {}
@@ -189,7 +192,7 @@ class Agent:
             roots, settle_seconds=agent.settle_seconds, poll_seconds=agent.poll_seconds, clock=self._clock
         ) as watcher:
             self._watcher, self._wake = watcher, watcher.wake
-            self._work.writes.update(self._library.files_to_mark())
+            self._work.writes.update(self._files_to_write())
             self._last_label = max((arrival for arrival, _ in self._library.labels_after(0)), default=0)
             try:
                 yield self
@@ -242,10 +245,11 @@ class Agent:
         match request:
             case Request.STOP:
                 self._stopping.set()
-            case Request.PAUSE:
-                control.pause(self._places)
-            case Request.RESUME:
-                control.resume(self._places)
+            case Request.PAUSE | Request.RESUME:
+                try:
+                    (control.pause if request is Request.PAUSE else control.resume)(self._places)
+                except UsageError as error:
+                    self._note_error(str(error))
             case Request.FLUSH:
                 self._flushing = True
                 self._work.writes |= self._postponed
@@ -265,7 +269,7 @@ class Agent:
             return
         self._watcher.set_roots(self._roots())
         self._load_model()
-        self._work.writes.update(self._library.files_to_mark())
+        self._work.writes.update(self._files_to_write())
 
     def _load_model(self) -> None:
         champion = Registry(self._places.models).champion()
@@ -369,18 +373,21 @@ class Agent:
         for collection in self._collections():
             if collection.by_file:
                 continue
-            stamp = _stamp_of_files(collection.files())
+            try:
+                stamp = _stamp_of_files(collection.files())
+            except CollectionError as error:
+                self._note_error(f"{collection.name}: {error}")
+                continue
             if self._stamps.get(collection.name) != stamp:
                 self._stamps[collection.name] = stamp
                 self._look_at(collection, None)
 
     def _look_at(self, collection: Collection, among: frozenset[Path] | None) -> None:
         try:
-            with self._library.transaction():
-                found = list(find_corrections(collection, self._library, among))
-                new = self._inbox.note(collection, found, among)
-                self._work.writes.update(settle_vanished(found, self._library))
-        except (CollectionError, FileError) as error:
+            found = list(find_corrections(collection, self._library, among))
+            new = self._inbox.note(collection, found, among)
+            self._work.writes.update(settle_vanished(found, self._library))
+        except (CollectionError, FileError, OSError) as error:
             self._note_error(f"{collection.name}: {error}")
             return
         if new:
@@ -460,8 +467,12 @@ class Agent:
             batch = sorted(self._work.writes)[:_WRITTEN_AT_ONCE]
             try:
                 self._write_batch(batch)
-            except JournalError as error:  # another process writes: later
+            except BusyError:  # a command writes: in a moment
+                return
+            except JournalError as error:
                 self._note_error(str(error))
+                self._postponed |= self._work.writes
+                self._work.writes.clear()
                 return
             self._work.writes.difference_update(batch)
             self._state = "writing"
@@ -476,15 +487,37 @@ class Agent:
         if not wants:
             return
         with self._journal.start("agent") as run:
-            for name in self._settings.agent.targets:
-                for collection in find_collections(name, self._library, self._settings):
+            for collection in self._targets():
+                own = [want for want in wants if collection.holds(want.path)]
+                try:
                     settle_colours(collection, self._library, keep=True)
-                    own = [want for want in wants if collection.holds(want.path)]
-                    try:
-                        for result in write_zones(own, collection, self._library, run, self._places.backups):
-                            self._take_write(result)
-                    except CollectionError as error:
-                        self._note_error(f"{collection.name}: {error}")
+                    for result in write_zones(
+                        own, collection, self._library, run, self._places.backups, unasked=True
+                    ):
+                        self._take_write(result)
+                except (CollectionError, FileError, OSError) as error:  # once more with the next sweep
+                    self._note_error(f"{collection.name}: {error}")
+                    self._postponed.update(want.path for want in own)
+
+    def _targets(self) -> Iterator[Collection]:
+        """The collections that the settings name; what a command wrote elsewhere is only read."""
+        for name in self._settings.agent.targets:
+            try:
+                yield from find_collections(name, self._library, self._settings, named=False)
+            except (CollectionError, OSError) as error:
+                self._note_error(f"{name}: {error}")
+
+    def _files_to_write(self) -> Iterator[Path]:
+        """Files that don't carry their mark, and those of which a collection that the settings name knows nothing."""
+        yield from self._library.files_to_mark()
+        for collection in self._targets():
+            if not collection.by_file:
+                known = {
+                    place.track for place in self._library.place_events(collection.target, collection.path)
+                }
+                for track in self._library.tracks():
+                    if track.mark is not None:
+                        yield from (path for path in track.paths if path not in known)
 
     def _without_too_many_rewrites(self, wants: list[Want]) -> list[Want]:
         """Leave for tomorrow, or for ``flush``, what would rewrite too many files in a day for a change of model.
@@ -492,15 +525,16 @@ class Agent:
         A file that a label changes, or that has no mark yet, is none of these.
         """
         rewrites = [want for want in wants if self._is_rewrite(want)]
-        today = datetime.now(UTC).date().isoformat()
-        day, _, count = (self._library.meta(_REWRITTEN) or "").partition(" ")
-        done = int(count) if day == today else 0
+        self._rewrites = {want.path for want in rewrites}
+        done = self._rewritten_today()
         allowed = rewrites_allowed(len(rewrites), done, self._settings.agent, consented=self._flushing)
-        if allowed:
-            self._library.set_meta(_REWRITTEN, f"{today} {done + allowed}")
         postponed = {want.path for want in rewrites[allowed:]}
         self._postponed |= postponed
         return [want for want in wants if want.path not in postponed]
+
+    def _rewritten_today(self) -> int:
+        day, _, count = (self._library.meta(_REWRITTEN) or "").partition(" ")
+        return int(count) if day == datetime.now(UTC).date().isoformat() else 0
 
     def _is_rewrite(self, want: Want) -> bool:
         record = self._library.file(want.path)
@@ -514,6 +548,10 @@ class Agent:
         if result.reason == STALE:  # a change of times alone tells no watcher anything
             self._work.files.add(result.path)
             return
+        if result.status is WriteStatus.WRITTEN and result.path in self._rewrites:
+            self._rewrites.discard(result.path)
+            today = datetime.now(UTC).date().isoformat()
+            self._library.set_meta(_REWRITTEN, f"{today} {self._rewritten_today() + 1}")
         if result.status is WriteStatus.FAILED:
             self._note_error(f"{result.path}: {result.reason}")
         if result.status in {WriteStatus.FAILED, WriteStatus.KEPT} and result.target == TagCollection.target:
@@ -531,7 +569,9 @@ class Agent:
             self._next_backup = now + _BACKUP_SECONDS
             try:
                 back_up(self._library, self._places.library_backups)
-            except LibraryError as error:
+                keeping = self._settings.journal
+                self._journal.prune(keep_days=keeping.keep_days, max_bytes=keeping.max_megabytes * 1_000_000)
+            except (LibraryError, JournalError) as error:
                 self._note_error(str(error))
 
     # Telling

@@ -36,8 +36,10 @@ def settings_of(name: str, settings: Settings) -> Any:
     return getattr(settings, name.replace("-", "_"))
 
 
-def find_collections(name: str, library: Library, settings: Settings) -> list[Collection]:
-    """The collections of a target on this machine, and those elsewhere that were written before.
+def find_collections(
+    name: str, library: Library, settings: Settings, *, named: bool = True
+) -> list[Collection]:
+    """The collections of a target on this machine and, as they were ``named`` once, those written elsewhere before.
 
     Those on a player's stick are left out: it is written only when named. Raises UsageError for an unknown target.
     """
@@ -45,7 +47,7 @@ def find_collections(name: str, library: Library, settings: Settings) -> list[Co
     machine = this_machine(library)
     found = kind.find(machine, settings_of(name, settings))
     known = {collection.path for collection in found}
-    for other, path in library.collections():
+    for other, path in library.collections() if named else ():
         if other == name and path not in known and path.exists():
             found.append(kind.open(path, machine, settings_of(name, settings)))
     return [one for one in found if name == "tags" or not is_player_volume(one.path, library.mounts)]

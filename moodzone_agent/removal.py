@@ -25,7 +25,14 @@ from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
 from moodzone_agent.single import AgentLock
 from moodzone_agent.undoing import AWAY, undo_run
-from moodzone_agent.writing import WriteResult, preview, remove_mark, values_of_ours, write_zones
+from moodzone_agent.writing import (
+    WriteResult,
+    preview,
+    remember_file,
+    remove_mark,
+    values_of_ours,
+    write_zones,
+)
 
 _MISSING: Final = (
     "is not there: plug in its drive, or scan the folder it was moved to, and run remove again; "
@@ -95,6 +102,9 @@ def _take_out_of_collections(
             if journal is None:
                 found = list(preview(wants, collection, library))
             elif wants:
+                if collection.in_file:
+                    for want in wants:  # whatever else was done to the file, only what is ours is taken out
+                        remember_file(library, want.path)
                 with journal.start(KIND) as run:
                     found = list(write_zones(wants, collection, library, run, backups))
             else:
@@ -102,6 +112,7 @@ def _take_out_of_collections(
         except (CollectionError, FileError) as error:
             results[path] = WriteResult(path, WriteStatus.FAILED, str(error), target=target)
             continue
+        results.update((one.path, one) for one in found if one.status is WriteStatus.FAILED)
         if any(result.status is WriteStatus.WRITTEN for result in found):
             results[path] = WriteResult(path, WriteStatus.WRITTEN, target=target)
     return results

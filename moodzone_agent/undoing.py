@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from exporters.base import Field, Place
+from exporters.base import Field, Place, WriteStatus
 from exporters.filesystem import hash_file, is_gone
 from exporters.journal import Changed, Entry, Journal, Run
 from exporters.planning import text_marks
@@ -52,8 +52,14 @@ def undo_run(
         elif result.outcome is not Outcome.FAILED and record is not None:
             library.hold([result.path], str(number))
 
-    def put_back(name: str, changed: list[Changed], run: Run) -> None:
-        open_named(name, library, settings).put_back(changed, run, backups)
+    def put_back(name: str, changed: list[Changed], run: Run) -> dict[str, str]:
+        done = open_named(name, library, settings).put_back(changed, run, backups)
+        return {str(one.want.path): one.reason for one in done if one.status is WriteStatus.FAILED}
+
+    def expect_closed(name: str) -> None:
+        program = open_named(name, library, settings).program
+        if program is not None:
+            program.expect_closed()
 
     field = settings.tags.field
     results = undo(
@@ -61,6 +67,7 @@ def undo_run(
         number,
         take_out=lambda copy, entry: apply_mark(copy, None, field=TagField(entry.note.get("field", field))),
         put_back=put_back,
+        expect_closed=expect_closed,
         locate=_locator(library, journal),
         report=note,
     )

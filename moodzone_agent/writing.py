@@ -121,15 +121,22 @@ def preview(wants: Iterable[Want], collection: Collection, library: Library) -> 
 
 
 def write_zones(
-    wants: Iterable[Want], collection: Collection, library: Library, run: Run, backups: Path
+    wants: Iterable[Want],
+    collection: Collection,
+    library: Library,
+    run: Run,
+    backups: Path,
+    *,
+    unasked: bool = False,
 ) -> Iterator[WriteResult]:
     """Write marks into a collection, and note in the library what came to stand where.
 
-    In files that are not any more what was scanned, nothing is written. Raises CollectionError where the collection
-    can't be written, and JournalError if the way back can't be kept; the run can't go on.
+    In files that are not any more what was scanned, nothing is written; ``unasked``, nor where it was undone. Raises
+    CollectionError where the collection can't be written, and JournalError if the way back can't be kept; the run
+    can't go on.
     """
     for batch in [[want] for want in wants] if collection.by_file else [list(wants)]:
-        changes = list(_planned(batch, collection, library))
+        changes = list(_planned(batch, collection, library, unasked=unasked))
         history = _History(library, collection, changes)
         with history:
             for change in collection.write(changes, run, backups):
@@ -213,13 +220,23 @@ class _History:
             self._events = []
 
 
-def _planned(wants: Iterable[Want], collection: Collection, library: Library) -> Iterator[Change]:
+def _planned(
+    wants: Iterable[Want], collection: Collection, library: Library, *, unasked: bool = False
+) -> Iterator[Change]:
     """The collection's plan, with the library's word on what is ours, and on files that it does not know."""
     histories = {} if collection.by_file else library.place_events(collection.target, collection.path)
     known = [replace(want, ours=_ours(want.path, collection, histories)) for want in wants]
     stamps = {want.path: _stamp(want.path) for want in known} if collection.in_file else {}
     for change in collection.preview(known):
         path = change.want.path
+        last = histories.get(change.place, ())[-1:]
+        if (
+            unasked
+            and change.status is WriteStatus.WRITTEN
+            and any(event.kind is PlaceEventKind.UNDONE for event in last)
+        ):
+            yield change.skipped(HELD)
+            continue
         if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:
             record = library.file(path)
             if record is None or record.stamp != stamps[path]:

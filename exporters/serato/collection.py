@@ -148,6 +148,8 @@ class SeratoCollection(Collection):
             else:
                 moved.append(change)
         if moved:
+            if self.program is not None:
+                self.program.expect_closed()  # writing colours takes its time
             try:
                 self._write_crates(moved, run)
             except FileError as error:

@@ -76,9 +76,10 @@ class Writer:
         return self.carry_out(collection, self.plan(collection, marks))
 
     def undo(self, collection: Collection) -> list[UndoResult]:
-        def put_back(name: str, changed: list[Changed], run: Run) -> None:
+        def put_back(name: str, changed: list[Changed], run: Run) -> dict[str, str]:
             assert name == collection.name
             collection.put_back(changed, run, self.backups)
+            return {}
 
         return undo(self.journal, take_out=lambda copy, _: apply_mark(copy, None), put_back=put_back)
 

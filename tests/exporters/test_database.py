@@ -64,10 +64,10 @@ def write(path: Path, run: Run, changes: list[Change] | None = None, after: str 
         connection.execute("UPDATE places SET value = ? WHERE name = 'colour'", (after,))
 
 
-def put_back(path: Path) -> Callable[[str, list[Changed], Run], None]:
+def put_back(path: Path) -> Callable[[str, list[Changed], Run], dict[str, str]]:
     """As a collection does it: a value that is still ours goes back."""
 
-    def put(name: str, changed: list[Changed], run: Run) -> None:
+    def put(name: str, changed: list[Changed], run: Run) -> dict[str, str]:
         assert name == NAME
         done: list[Change] = []
         with writing(path, run, name, done) as connection:
@@ -76,6 +76,7 @@ def put_back(path: Path) -> Callable[[str, list[Changed], Run], None]:
                 if found["value"] == after:
                     connection.execute("UPDATE places SET value = ? WHERE name = 'colour'", (before,))
                     done.append(CHANGE)
+        return {}
 
     return put
 

@@ -68,9 +68,10 @@ class Rekordbox:
         return done
 
     def undo(self) -> list[UndoResult]:
-        def put_back(name: str, changed: list[Changed], run: Run) -> None:
+        def put_back(name: str, changed: list[Changed], run: Run) -> dict[str, str]:
             assert name == f"rekordbox-db:{self.path}"
             self.open().put_back(changed, run, self.backups)
+            return {}
 
         return undo(self.journal, take_out=lambda *_: None, put_back=put_back)
 

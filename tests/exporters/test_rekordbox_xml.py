@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -592,9 +593,16 @@ def test_exports_are_found_where_users_put_them(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     (tmp_path / "Music" / "rekordbox folder.xml").mkdir()
-    found = TARGET.find(machine(tmp_path), RekordboxXmlSettings())
-    assert {str(one.path.relative_to(tmp_path)) for one in found} == there
-    assert found[0].colours == COLOURS
+    for number, name in enumerate(
+        sorted(there), start=1
+    ):  # the newest counts; an old one is a copy for safety
+        os.utime(tmp_path / name, (number, number))
+        newest = tmp_path / name
+        for older in there - {name}:
+            os.utime(tmp_path / older, (0, 0))
+        (found,) = TARGET.find(machine(tmp_path), RekordboxXmlSettings())
+        assert found.path == newest
+        assert found.colours == COLOURS
     assert TARGET.find(machine(tmp_path / "none"), RekordboxXmlSettings()) == []
 
 

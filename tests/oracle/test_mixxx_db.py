@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from exporters.base import Change, Place, Want, WriteStatus
-from exporters.journal import Journal
+from exporters.journal import Changed, Journal, Run
 from exporters.mixxx_db import MixxxCollection, MixxxSettings
 from exporters.programs import MIXXX
 from exporters.undo import Outcome, undo
@@ -68,11 +68,13 @@ class World:
         results = undo(
             self.journal,
             take_out=lambda *_: None,
-            put_back=lambda _, changed, run: void(
-                self.collection.put_back(changed, run, self.journal.folder)
-            ),
+            put_back=self._put_back,
         )
         return [result.outcome for result in results]
+
+    def _put_back(self, _: str, changed: list[Changed], run: Run) -> dict[str, str]:
+        self.collection.put_back(changed, run, self.journal.folder)
+        return {}
 
     def open_with(self, *load: Path) -> None:
         """A run of Mixxx that loads tracks; its library is sound afterwards."""
@@ -82,10 +84,6 @@ class World:
 
     def colours(self) -> dict[Path, int | None]:
         return {path: track.color for path, track in self.mixxx.tracks().items()}
-
-
-def void(_: object) -> None:
-    pass
 
 
 def test_mixxx_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
