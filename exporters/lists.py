@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from exporters.base import Change, Want, comparable
 from moodzone_agent.errors import CollectionError
@@ -23,6 +24,15 @@ FOLDER: Final = "MoodZone"
 """The folder, parent crate or prefix that our lists stand under."""
 
 _JOINT: Final = " + "
+Member = TypeVar("Member")
+
+
+@dataclass(slots=True)
+class ListEdit(Generic[Member]):
+    """What is to become of one list."""
+
+    gone: set[Member] = field(default_factory=set)
+    added: list[Member] = field(default_factory=list)
 
 
 def list_of(mark: Mark | None) -> str:
@@ -62,6 +72,19 @@ def moves(name: str, changes: Iterable[Change]) -> tuple[list[Want], list[Want]]
         if is_in and not was_in:
             added.append(change.want)
     return taken, added
+
+
+def list_edits(moves: Iterable[tuple[Member, str, str]]) -> dict[str, ListEdit[Member]]:
+    """By list, who leaves it and who comes; given, of each member, the value of its place before and after."""
+    edits: dict[str, ListEdit[Member]] = {name: ListEdit() for name in LISTS}
+    for member, before, after in moves:
+        was_in, is_in = split_lists(before), split_lists(after)
+        for name in LISTS:
+            if name in was_in and name not in is_in:
+                edits[name].gone.add(member)
+            if name in is_in and name not in was_in:
+                edits[name].added.append(member)
+    return edits
 
 
 def list_marks(value: str) -> tuple[Mark, ...]:

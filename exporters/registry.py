@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exporters import engine_db, m3u8, mixxx_db, rekordbox_db, rekordbox_xml
+from exporters import engine_db, m3u8, mixxx_db, rekordbox_db, rekordbox_xml, traktor_nml, virtualdj
 from exporters.base import Target
 from exporters.serato import collection as serato
 from exporters.tags import collection as tags
@@ -17,8 +17,10 @@ TARGETS: Final[dict[str, Target[Any]]] = {
         rekordbox_xml.TARGET,
         rekordbox_db.TARGET,
         serato.TARGET,
+        traktor_nml.TARGET,
         mixxx_db.TARGET,
         engine_db.TARGET,
+        virtualdj.TARGET,
         m3u8.TARGET,
     )
 }

@@ -8,11 +8,11 @@ their Location. No two nodes of a folder have one name. Source: Pioneer's "xml_f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from exporters.lists import FOLDER, LISTS, joined_lists, split_lists
+from exporters.lists import FOLDER, LISTS, ListEdit, joined_lists, list_edits
 from exporters.xml_splice import Document, Element, NewElement, new_element
 from moodzone_agent.errors import CollectionError
 
@@ -37,14 +37,6 @@ class TrackOfKey(Protocol):
     """Finds the track that a playlist names."""
 
     def __call__(self, key: str, *, is_location: bool) -> Track | None: ...
-
-
-@dataclass(slots=True)
-class _Edit:
-    """What is to become of one list."""
-
-    gone: set[Track] = field(default_factory=set)
-    added: list[Track] = field(default_factory=list)
 
 
 class ListFolder:
@@ -89,7 +81,7 @@ class ListFolder:
         A list that is left empty by that goes, and so does the folder, but not a ``PLAYLISTS`` that was made for
         it. New members come last.
         """
-        edits = _edits(moves)
+        edits = list_edits(moves)
         new = {
             name: _new_list(name, edit.added)
             for name, edit in edits.items()
@@ -101,7 +93,7 @@ class ListFolder:
             self._add_folder(list(new.values()))
 
     def _edit_folder(
-        self, folder: Element, edits: Mapping[str, _Edit], new: Mapping[str, NewElement]
+        self, folder: Element, edits: Mapping[str, ListEdit[Track]], new: Mapping[str, NewElement]
     ) -> None:
         emptied = [name for name in self._lists if self._empties(name, edits[name])]
         if not new and emptied and len(emptied) == len(folder.children):
@@ -121,15 +113,15 @@ class ListFolder:
         is_location = node.attributes.get("KeyType") == _BY_LOCATION
         return self._track_of_key(entry.attributes.get("Key", ""), is_location=is_location)
 
-    def _leaving(self, node: Element, edit: _Edit) -> list[Element]:
+    def _leaving(self, node: Element, edit: ListEdit[Track]) -> list[Element]:
         return [entry for entry in node.children if self._track(node, entry) in edit.gone]
 
-    def _empties(self, name: str, edit: _Edit) -> bool:
+    def _empties(self, name: str, edit: ListEdit[Track]) -> bool:
         node = self._lists[name]
         leaving = len(self._leaving(node, edit)) if edit.gone and not edit.added else 0
         return leaving > 0 and leaving == len(node.children)
 
-    def _edit_list(self, node: Element, edit: _Edit) -> None:
+    def _edit_list(self, node: Element, edit: ListEdit[Track]) -> None:
         leaving = self._leaving(node, edit) if edit.gone else []
         for entry in leaving:
             self._xml.remove_element(entry)
@@ -170,19 +162,6 @@ class ListFolder:
 
     def _set_count(self, folder: Element, more: int) -> None:
         self._xml.set_attribute(folder, "Count", str(len(_nodes(folder)) + more))
-
-
-def _edits(moves: Iterable[tuple[Track, str, str]]) -> dict[str, _Edit]:
-    """By list, what leaves it and what comes."""
-    edits = {name: _Edit() for name in LISTS}
-    for track, before, after in moves:
-        was_in, is_in = split_lists(before), split_lists(after)
-        for name in LISTS:
-            if name in was_in and name not in is_in:
-                edits[name].gone.add(track)
-            if name in is_in and name not in was_in:
-                edits[name].added.append(track)
-    return edits
 
 
 def _nodes(folder: Element) -> list[Element]:

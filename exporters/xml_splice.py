@@ -20,7 +20,7 @@ from xml.parsers import expat
 from moodzone_agent.errors import CollectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MOST_DEPTH: Final = 256
 """Elements inside one another; no program's folders go that deep."""
@@ -90,7 +90,7 @@ def new_element(
         return NewElement((_Line(0, f"<{tag}{inside}/>".encode(), opens),))
     lines = [_Line(0, f"<{tag}{inside}>".encode(), opens)]
     for child in children:
-        lines += [line._replace(depth=line.depth + 1) for line in child.lines]
+        lines += [_Line(line.depth + 1, line.text, line.opens) for line in child.lines]
     lines.append(_Line(0, f"</{tag}>".encode(), None))
     return NewElement(tuple(lines))
 
@@ -129,6 +129,37 @@ def outermost_tag(head: bytes) -> str | None:
     parser.StartElementHandler = lambda tag, _: tags.append(tag)
     _feed(parser, head, is_whole=False)
     return tags[0] if tags else None
+
+
+def walk(
+    data: bytes,
+    *,
+    start: Callable[[str, dict[str, str]], None],
+    text: Callable[[str], None],
+    end: Callable[[str], None],
+) -> None:
+    """Tell of start tags, texts (in pieces) and end tags in their order, and keep nothing.
+
+    Raises CollectionError as ``parse``.
+    """
+    parser = _safe_parser()
+    depth = 0
+
+    def started(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        _expect_shallow(parser, depth)
+        start(tag, attributes)
+
+    def ended(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        end(tag)
+
+    parser.StartElementHandler = started
+    parser.CharacterDataHandler = text
+    parser.EndElementHandler = ended
+    _feed(parser, data)
 
 
 def without_forbidden(text: str) -> str:
@@ -413,7 +444,7 @@ class _StartTag:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """A tree that only grows holds no garbage; looking for it would take longer than to read the document."""
     was_on = gc.isenabled()
     gc.disable()
@@ -448,7 +479,7 @@ def _feed(parser: expat.XMLParserType, data: bytes, *, is_whole: bool = True) ->
     if data[:2] in {b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"}:
         raise CollectionError(_wrong_encoding("UTF-16"))
     try:
-        with _without_garbage_collection():
+        with without_garbage_collection():
             parser.Parse(data, is_whole)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)

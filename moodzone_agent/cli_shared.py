@@ -27,7 +27,7 @@ SOME_FAILED: Final = 1
 WRONG_USE: Final = 2
 STOPPED: Final = 3
 
-TARGET_NAMES: Final = "tags, rekordbox-xml, rekordbox-db, serato, mixxx, engine, m3u8"
+TARGET_NAMES: Final = "tags, rekordbox-xml, rekordbox-db, serato, traktor, mixxx, engine, virtualdj, m3u8"
 """Spelled out, since help must not load the exporters."""
 
 SomeTargets = Annotated[

@@ -20,6 +20,8 @@ from exporters.rekordbox_db import RekordboxDbSettings
 from exporters.rekordbox_xml import RekordboxXmlSettings
 from exporters.serato.collection import SeratoSettings
 from exporters.tags.collection import TagSettings
+from exporters.traktor_nml import TraktorSettings
+from exporters.virtualdj import VirtualDjSettings
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
 
@@ -123,6 +125,8 @@ class Settings:
     serato: SeratoSettings = field(default_factory=SeratoSettings)
     mixxx: MixxxSettings = field(default_factory=MixxxSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    traktor: TraktorSettings = field(default_factory=TraktorSettings)
+    virtualdj: VirtualDjSettings = field(default_factory=VirtualDjSettings)
     m3u8: M3u8Settings = field(default_factory=M3u8Settings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)

@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "ribbon": "how well the ribbon tells breaks and drops, on synthesised tracks",
     "rerate": "re-rating a library from its stored features, when the model has changed",
     "agent": "what the agent takes when idle, and how soon a new track has its zone in its tag",
-    "merge": "time and memory of writing zones into a large rekordbox XML",
+    "merge": "time and memory of writing zones into a large rekordbox XML and a large collection of Traktor",
 }
 
 

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import ClassVar
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
@@ -24,6 +24,9 @@ from exporters.serato.collection import SeratoCollection, SeratoSettings
 from exporters.serato.colour import write_colour
 from exporters.serato.crate import Crate
 from exporters.tags.collection import TagCollection, TagSettings
+from exporters.traktor_location import to_location
+from exporters.traktor_nml import TraktorNml, TraktorNmlWithComments, TraktorSettings
+from exporters.virtualdj import VirtualDjCollection, VirtualDjSettings
 from tests.audio_files import write_tone
 
 
@@ -723,6 +726,181 @@ def _insert_song(connection: sqlite3.Connection, playlist: str, track: str) -> N
     )
 
 
+class Traktor(Case):
+    """A collection.nml as Traktor writes it, with cues, grids, playlists, a smart list and colours of the user's."""
+
+    name = "traktor"
+    kind: ClassVar[type[TraktorNml]] = TraktorNml
+    infos: ClassVar[tuple[str, ...]] = (
+        'BITRATE="320000" FILESIZE="19249"',
+        'BITRATE="320000" COMMENT="8A - 7" KEY="8m" RANKING="204" FILESIZE="19249"',
+        'COMMENT="it&apos;s &#228; song &gt; 4 #classic" FLAGS="28"',
+        'COMMENT="" COVERARTID="087/XGXFYABN" FLAGS="28" FILESIZE="19249"',
+    )
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        rows = "".join(self.entry(track, info) for track, info in zip(tracks, self.infos, strict=True))
+        mine = PurePosixPath("/Users/dj/Music/a:b.mp3")
+        self.file.write_bytes(
+            f"""<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
+<NML VERSION="19"><HEAD COMPANY="www.native-instruments.com" PROGRAM="Traktor"></HEAD>
+<MUSICFOLDERS></MUSICFOLDERS>
+<COLLECTION ENTRIES="7">{self.entry(mine, 'COMMENT="by me" FLAGS="28" COLOR="1"')}{rows}<ENTRY TITLE="Windows"><LOCATION
+ DIR="/:Music/:" FILE="a.mp3" VOLUME="D:" VOLUMEID="00f95451"></LOCATION>
+<INFO COMMENT=""></INFO>
+</ENTRY>
+<ENTRY TITLE="Nowhere"><INFO COMMENT=""></INFO>
+</ENTRY>
+</COLLECTION>
+<SETS ENTRIES="0"></SETS>
+<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="3"><NODE TYPE="FOLDER" NAME="Sets"><SUBNODES
+ COUNT="1"><NODE TYPE="PLAYLIST" NAME="YELLOW"><PLAYLIST
+ ENTRIES="1" TYPE="LIST" UUID="168ef8e12adf40fa8faf96cc393e9f4e"><ENTRY>
+<PRIMARYKEY TYPE="TRACK" KEY={quoteattr(to_location(tracks[0]).key)}></PRIMARYKEY>
+</ENTRY>
+</PLAYLIST>
+</NODE>
+</SUBNODES>
+</NODE>
+<NODE TYPE="SMARTLIST" NAME="Smart"><SMARTLIST UUID="ff1d5a8bf1ed4332ab960f59588e5e8a"><SEARCH_EXPRESSION VERSION="1"
+ QUERY="$COMMENT % &quot;#GREEN&quot;"></SEARCH_EXPRESSION>
+</SMARTLIST>
+</NODE>
+<NODE TYPE="PLAYLIST" NAME="_LOOPS"><PLAYLIST
+ ENTRIES="0" TYPE="LIST" UUID="d6bef7bc58d8462287f267744fdafc90"></PLAYLIST>
+</NODE>
+</SUBNODES>
+</NODE>
+</PLAYLISTS>
+<INDEXING></INDEXING>
+</NML>
+""".encode()
+        )
+        return self.open(), tracks
+
+    def entry(self, track: PurePath, info: str) -> str:
+        folder, file, volume = (quoteattr(text) for text in to_location(track))
+        return f"""<ENTRY MODIFIED_DATE="2020/8/16" AUDIO_ID="AMARERER==" TITLE={quoteattr(track.stem)}><LOCATION
+ DIR={folder} FILE={file} VOLUME={volume} VOLUMEID={volume}></LOCATION>
+<MODIFICATION_INFO AUTHOR_TYPE="user"></MODIFICATION_INFO>
+<INFO {info}></INFO>
+<TEMPO BPM="139.999924" BPM_QUALITY="100.000000"></TEMPO>
+<CUE_V2 NAME="AutoGrid" DISPL_ORDER="0" TYPE="4" START="52.315876" LEN="0.000000" REPEATS="-1" HOTCUE="0"></CUE_V2>
+<CUE_V2 NAME="Drop &amp; go" DISPL_ORDER="0" TYPE="0" START="343.5" LEN="0.000000" REPEATS="-1" HOTCUE="7"></CUE_V2>
+</ENTRY>
+"""
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "collection.nml"
+
+    def open(self) -> Collection:
+        return self.kind(self.file, TraktorSettings().colours, frozenset({"Macintosh HD"}))
+
+    def theirs(self, field: Field) -> str:
+        return "6" if field is Field.COLOUR else super().theirs(field)
+
+    def edit(self, place: Place, value: str) -> None:
+        root = ET.parse(self.file).getroot()
+        location = to_location(place.track)
+        if place.field is Field.LIST:
+            self.put_in_lists(root, location.key, value.split(" + "))
+        else:
+            (info,) = (
+                entry.find("INFO")
+                for entry in root.iterfind("COLLECTION/ENTRY")
+                if (at := entry.find("LOCATION")) is not None and at.get("FILE") == location.file
+            )
+            assert info is not None
+            info.set({Field.TEXT: "COMMENT", Field.COLOUR: "COLOR"}[place.field], value)
+        ET.ElementTree(root).write(self.file, encoding="utf-8", xml_declaration=True)
+
+    def put_in_lists(self, root: ET.Element, key: str, names: list[str]) -> None:
+        top = root.find("PLAYLISTS/NODE/SUBNODES")
+        assert top is not None
+        folder = top.find("NODE[@NAME='MoodZone']/SUBNODES")
+        if folder is None:
+            node = ET.SubElement(top, "NODE", TYPE="FOLDER", NAME="MoodZone")
+            folder = ET.SubElement(node, "SUBNODES", COUNT="0")
+        for playlist in folder.iterfind("NODE/PLAYLIST"):
+            for entry in [entry for entry in playlist if entry[0].get("KEY") == key]:
+                playlist.remove(entry)
+        for name in names:
+            playlist = folder.find(f"NODE[@NAME='{name}']/PLAYLIST")
+            if playlist is None:
+                node = ET.SubElement(folder, "NODE", TYPE="PLAYLIST", NAME=name)
+                playlist = ET.SubElement(node, "PLAYLIST", ENTRIES="0", TYPE="LIST", UUID="0" * 32)
+            ET.SubElement(ET.SubElement(playlist, "ENTRY"), "PRIMARYKEY", TYPE="TRACK", KEY=key)
+
+    def breakable(self) -> list[Path]:
+        return [self.file]
+
+    def of_another_version(self) -> Collection | None:
+        self.file.write_bytes(self.file.read_bytes().replace(b'<NML VERSION="19"', b'<NML VERSION="21"'))
+        return self.open()
+
+
+class TraktorWithComments(Traktor):
+    """The same, and the comments are written, too."""
+
+    name = "traktor-comment"
+    kind = TraktorNmlWithComments
+
+
+class VirtualDj(Case):
+    """VirtualDJ's home folder: a list of the user's, and a database that no write may change."""
+
+    name = "virtualdj"
+
+    def make(self) -> tuple[Collection, list[Path]]:
+        tracks = self.music()
+        lists = self.folder / "VirtualDJ" / "MyLists"
+        (lists / "Sets.subfolders").mkdir(parents=True)
+        song = f'<song path={quoteattr(str(tracks[0]))} size="1" idx="0" />'.encode()
+        (lists / "Sets.subfolders" / "YELLOW.vdjfolder").write_bytes(
+            b'<?xml version="1.0" encoding="UTF-8"?>\r\n<VirtualFolder ordered="yes">\r\n\t%b\r\n</VirtualFolder>\r\n'
+            % song
+        )
+        rows = "".join(self.song(track, "4294901760", "8A - 7 &amp; mine") for track in tracks)
+        rows += self.song(self.folder / "Elsewhere" / "a.mp3", "4278255360", "#GREEN by me")
+        (self.folder / "VirtualDJ" / "database.xml").write_text(
+            f'<?xml version="1.0" encoding="UTF-8"?>\r\n<VirtualDJ_Database Version="2024">\r\n{rows}'
+            "</VirtualDJ_Database>\r\n",
+            encoding="utf-8",
+            newline="",
+        )
+        return self.open(), tracks
+
+    def song(self, track: Path, colour: str, comment: str) -> str:
+        return (
+            f' <Song FilePath={quoteattr(str(track))} FileSize="1" Flag="512">\r\n  <Tags Author="A" Bpm="0.5" />\r\n'
+            f'  <Infos SongLength="1.0" UserColor="{colour}" />\r\n  <Comment>{comment}</Comment>\r\n </Song>\r\n'
+        )
+
+    def open(self) -> Collection:
+        machine = Machine(self.folder, self.folder / "Music", self.folder)
+        return VirtualDjCollection(self.folder / "VirtualDJ", machine, VirtualDjSettings().colours)
+
+    def edit(self, place: Place, value: str) -> None:
+        folder = self.folder / "VirtualDJ" / "MyLists" / "MoodZone.subfolders"
+        folder.mkdir(exist_ok=True)
+        for name in ("YELLOW", "GREEN", "PURPLE", "UNSURE"):
+            path = folder / f"{name}.vdjfolder"
+            root = ET.parse(path).getroot() if path.exists() else ET.Element("VirtualFolder")
+            for song in root.findall("song"):
+                if song.get("path") == str(place.track):
+                    root.remove(song)
+            if name in value:
+                ET.SubElement(root, "song", path=str(place.track), idx="0")
+            if path.exists() or len(root):
+                ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+    def breakable(self) -> list[Path]:
+        home = self.folder / "VirtualDJ"
+        return [home / "MyLists" / "MoodZone.subfolders" / "GREEN.vdjfolder", home / "database.xml"]
+
+
 CASES: tuple[type[Case], ...] = (
     Tags,
     RekordboxExport,
@@ -733,6 +911,9 @@ CASES: tuple[type[Case], ...] = (
     LaterMixxx,
     Engine,
     LaterEngine,
+    Traktor,
+    TraktorWithComments,
+    VirtualDj,
     Playlists,
     RelativePlaylists,
 )
