@@ -180,6 +180,8 @@ class Collection(ABC):
     program: ClassVar[Program | None] = None
     """The program that must be closed while the collection is written; None where no program owns it."""
     carries: ClassVar[frozenset[Field]]
+    reads: ClassVar[frozenset[Field]] = frozenset()
+    """Fields that are only read: a change that is seen there may be a correction."""
     in_file: ClassVar[frozenset[Field]] = frozenset()
     """Those of its fields that are kept in the track's own file."""
     by_file: ClassVar[bool] = False
@@ -253,6 +255,10 @@ class Collection(ABC):
     @abstractmethod
     def files(self) -> list[Path]:
         """The collection's own files that a write may replace; the tracks' files are not among them."""
+
+    def watched_files(self) -> list[Path]:
+        """The files whose change means that there is something new to be read."""
+        return self.files()
 
     @abstractmethod
     def _apply(self, changes: list[Change], run: Run) -> Iterator[Change]:

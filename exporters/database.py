@@ -21,6 +21,7 @@ from exporters.backup import backup_folder
 from exporters.base import Change, Collection, Field, Place, Sighting, Want, comparable
 from exporters.census import Census, take_census
 from exporters.filesystem import explain
+from exporters.planning import text_marks
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark
@@ -145,6 +146,7 @@ class Track:
 class DatabaseCollection(Collection):
     """A collection in a plain SQLite database; what is special to a program, its class adds."""
 
+    reads: ClassVar[frozenset[Field]] = frozenset({Field.TEXT})
     checks_foreign_keys: ClassVar[bool] = True
     """Whether rows that lose each other are noticed; not where the program's own schema is broken there."""
 
@@ -167,6 +169,7 @@ class DatabaseCollection(Collection):
             if keys is None or key in keys:
                 for field, value in track.values.items():
                     yield Sighting(Place(track.path, field), value, self._marks(field, value))
+                yield Sighting(Place(track.path, Field.TEXT), track.comment, text_marks(track.comment))
 
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """One change for each place of each track."""

@@ -89,6 +89,7 @@ class TraktorNml(Collection):
     target: ClassVar[str] = "traktor"
     program = TRAKTOR
     carries: ClassVar[frozenset[Field]] = frozenset({Field.COLOUR, Field.LIST})
+    reads: ClassVar[frozenset[Field]] = frozenset({Field.TEXT})
 
     def __init__(
         self,
@@ -117,14 +118,12 @@ class TraktorNml(Collection):
         return take_census(rows, [FOLDER] if document.lists.is_there else [])
 
     def read(self, among: frozenset[Path] | None = None) -> Iterator[Sighting]:
-        """The places of each track whose file can be on this machine, and every comment that shows a zone."""
+        """The places of each track whose file can be on this machine, and every comment."""
         _, document = self._load()
         for track in document.tracks.values():
             for field in _FIELDS if among is None or track.path in among else ():
                 value = document.value(track, field)
-                marks = self._marks(field, value)
-                if marks or field in self.carries:
-                    yield Sighting(Place(track.path, field), value, marks)
+                yield Sighting(Place(track.path, field), value, self._marks(field, value))
 
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """One change each for colour, lists and, if they are written, the comment."""
@@ -198,6 +197,7 @@ class TraktorNmlWithComments(TraktorNml):
     """One collection.nml, whose comments are written, too."""
 
     carries: ClassVar[frozenset[Field]] = frozenset(_FIELDS)
+    reads: ClassVar[frozenset[Field]] = frozenset()
 
 
 def _objection(track: Track | None, field: Field) -> str:

@@ -94,6 +94,7 @@ class VirtualDjCollection(Collection):
     target: ClassVar[str] = "virtualdj"
     program = VIRTUALDJ
     carries: ClassVar[frozenset[Field]] = frozenset({Field.LIST})
+    reads: ClassVar[frozenset[Field]] = frozenset({Field.TEXT, Field.COLOUR})
 
     def __init__(
         self, path: Path, machine: Machine, shown: Mapping[Zone, str] = MappingProxyType({})
@@ -130,7 +131,7 @@ class VirtualDjCollection(Collection):
                 yield Sighting(Place(paths[key], Field.LIST), value, list_marks(value))
         for known in self._database():
             if among is None or known.path in among:
-                yield from (sighting for sighting in self._sightings(known) if sighting.marks)
+                yield from self._sightings(known)
 
     def tracks(self) -> Iterator[Path]:
         """The files of the database and of our lists."""
@@ -149,6 +150,10 @@ class VirtualDjCollection(Collection):
     def files(self) -> list[Path]:
         """Our lists."""
         return [self._list(name) for name in LISTS]
+
+    def watched_files(self) -> list[Path]:
+        """Our lists, and the database, which is only read."""
+        return [*self.files(), self.path / _DATABASE]
 
     def _objection(self, change: Change) -> str:
         """Why a change can't be made."""
@@ -219,7 +224,7 @@ class VirtualDjCollection(Collection):
             raise CollectionError(f"{path}: {error}") from error
 
     def _sightings(self, known: KnownTrack) -> Iterator[Sighting]:
-        texts = [text for text in (known.comment, known.grouping) if text_marks(text)]
+        texts = [text for text in (known.comment, known.grouping) if text]
         marks = tuple(mark for text in texts for mark in text_marks(text))
         yield Sighting(Place(known.path, Field.TEXT), "\n".join(texts), marks)
         yield Sighting(Place(known.path, Field.COLOUR), known.colour, colour_marks(known.colour, self._shown))

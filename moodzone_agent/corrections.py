@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from exporters.base import Collection, Field, Sighting, comparable
+from exporters.base import Collection, Field, Place, Sighting, comparable
 from exporters.tags import mapping
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
 from moodzone_agent.library.store import Library
@@ -72,10 +72,13 @@ def find_corrections(
     seen = []
     for sighting in collection.read(among):
         place = spelled.get((comparable(sighting.place.track), sighting.place.field))
-        if place is None:
-            continue  # before our first write there is nothing to compare with
+        is_only_read = sighting.place.field in collection.reads
+        if place is None:  # before our first write, or look, there is nothing to compare with
+            if is_only_read and library.file(sighting.place.track) is not None:
+                seen.append((sighting.place, PlaceEvent(PlaceEventKind.SEEN, sighting.value)))
+            continue
         sighting, events = replace(sighting, place=place), histories[place]  # noqa: PLW2901
-        verdict, zone = judge(sighting, events)
+        verdict, zone = _judge_read(sighting, events, library) if is_only_read else judge(sighting, events)
         if events[-1].value != sighting.value:
             event = PlaceEvent(PlaceEventKind.SEEN, sighting.value, edited_ns=sighting.time_ns)
             seen.append((sighting.place, event))
@@ -135,6 +138,27 @@ def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zo
     shown = {mark.token for mark in users} if sighting.place.field is Field.TEXT else {sighting.value}
     is_echo = any(event.ours in shown for event in written)
     return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone
+
+
+def _judge_read(
+    sighting: Sighting, events: Sequence[PlaceEvent], library: Library
+) -> tuple[Verdict, Zone | None]:
+    """What a value means in a place that we only read: another zone than at the first look is a correction.
+
+    A token that we ever wrote into the file's tags is a copy of ours.
+    """
+    if sighting.value == events[0].value or not sighting.marks:
+        return Verdict.NOTHING, None
+    marks = sighting.marks
+    if sighting.place.field is Field.TEXT:
+        in_tags = Place(sighting.place.track, Field.TEXT)
+        ours = {event.ours for event in library.place_history(_TAGS, Path(_TAGS), in_tags)}
+        words = mapping.without_spelled(sighting.value, ours - {""})
+        marks = tuple(mark for mark, _ in mapping.find_tokens(words, None))
+    zones = {mark.zone for mark in marks}
+    if len(zones) > 1:
+        return Verdict.CONFLICT, None
+    return (Verdict.CORRECTED, next(iter(zones))) if zones else (Verdict.NOTHING, None)
 
 
 def _users(sighting: Sighting, ours: str) -> tuple[Mark, ...]:

@@ -374,7 +374,7 @@ class Agent:
             if collection.by_file:
                 continue
             try:
-                stamp = _stamp_of_files(collection.files())
+                stamp = _stamp_of_files(collection.watched_files())
             except CollectionError as error:
                 self._note_error(f"{collection.name}: {error}")
                 continue

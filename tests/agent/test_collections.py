@@ -11,6 +11,7 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import mutagen
 import numpy as np
@@ -23,6 +24,7 @@ from exporters.planning import text_marks
 from exporters.registry import TARGETS
 from exporters.tags.edit import read_state
 from exporters.undo import Outcome
+from exporters.virtualdj import VirtualDjCollection, VirtualDjSettings
 from moodzone_agent import cli_shared, removal
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.corrections import Verdict, find_corrections, judge, settle_vanished
@@ -30,7 +32,7 @@ from moodzone_agent.errors import UsageError
 from moodzone_agent.inbox import Inbox
 from moodzone_agent.library.corrections import Correction
 from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, PlaceEvent, PlaceEventKind, Stamp
-from moodzone_agent.machine import find_collections, open_collection
+from moodzone_agent.machine import find_collections, open_collection, this_machine
 from moodzone_agent.types import Estimate, Label, LabelOrigin, Mark, MarkState, Zone
 from moodzone_agent.undoing import undo_run
 from moodzone_agent.writing import Want, values_of_ours, wanted, write_zones
@@ -633,3 +635,33 @@ def test_a_correction_while_another_zone_waits_to_be_written_wins(world: World, 
         Mark(Zone.PURPLE, MarkState.LABELLED),
         "#purple",
     )
+
+
+def test_a_change_in_a_place_that_is_only_read_is_a_correction(world: World, originals: Path) -> None:
+    path = world.add(originals / "1.flac")
+    world.scan()
+    label(world, "1.flac", Zone.YELLOW)
+    world.write()
+    folder = world.home / "VirtualDJ"
+    (folder / "MyLists").mkdir(parents=True)
+    colours = VirtualDjSettings().colours
+    collection = VirtualDjCollection(folder, this_machine(world.library), colours)
+
+    def database(colour: str, comment: str) -> None:
+        (folder / "database.xml").write_text(
+            f'<VirtualDJ_Database><Song FilePath={quoteattr(str(path))}><Infos UserColor="{colour}"/>'
+            f"<Comment>{comment}</Comment></Song></VirtualDJ_Database>"
+        )
+
+    database(colours[Zone.PURPLE], "#PURPLE since ever")
+    assert sync(world, collection) == []  # what stood there before is never a label
+    assert sync(world, collection) == []
+    database(colours[Zone.PURPLE], read_state(path).text)  # the program has read our token out of the file
+    assert sync(world, collection) == []
+    database(colours[Zone.GREEN], read_state(path).text)
+    assert [str(one.state) for one in sync(world, collection)] == ["taken"]
+    assert zone_of(world, "1.flac") == (Zone.GREEN, "corrected by virtualdj")
+    world.write()
+    assert sync(world, collection) == []  # an old token of ours in its memory says nothing
+    database(colours[Zone.GREEN], "my #purple words")
+    assert [one.zone for one in sync(world, collection)] == [Zone.PURPLE]

@@ -104,8 +104,10 @@ def test_write_then_read_gives_the_same_zones(case: Case, writer: Writer) -> Non
     found = marks_of(case.open(), tracks)
     for track, mark in zip(tracks, MARKS, strict=True):
         shown = {place.field: marks for place, marks in found.items() if place.track == track}
-        assert set(shown) == collection.carries
+        assert collection.carries <= set(shown) <= collection.carries | collection.reads
         for field, marks in shown.items():
+            if field in collection.reads:
+                continue
             unsure_list = field is Field.LIST and mark.state is MarkState.UNSURE
             assert [found.zone for found in marks] == ([] if unsure_list else [mark.zone])
 
@@ -138,6 +140,8 @@ def test_a_new_zone_replaces_the_old_one(case: Case, writer: Writer) -> None:
     assert {change.status for change in writer.write(case.open(), turned)} == {WRITTEN}
     found = marks_of(case.open(), tracks)
     for place, marks in found.items():
+        if place.field in collection.reads:
+            continue
         wanted = dict(turned)[place.track]
         unsure_list = place.field is Field.LIST and wanted.state is MarkState.UNSURE
         assert [mark.zone for mark in marks] == ([] if unsure_list else [wanted.zone])

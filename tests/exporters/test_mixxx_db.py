@@ -64,6 +64,7 @@ def test_a_library_of_mixxx(library: Path) -> None:
     assert rows(library, "PRAGMA integrity_check") == [("ok",)]
     assert collection.census().lists == ("MoodZone PURPLE",)
     found = {sighting.place: sighting.value for sighting in collection.read(frozenset({track}))}
+    assert found.pop(Place(track, Field.TEXT)) == ""
     assert found == {Place(track, Field.COLOUR): "8800CC", Place(track, Field.LIST): "PURPLE"}
 
 

@@ -288,9 +288,9 @@ def test_comments_are_written_only_if_that_is_wanted(tmp_path: Path) -> None:
     changes = nml.write({ONE: GREEN})
     assert [change.field for change in changes] == [COLOUR, LIST]
     assert nml.infos()["1.mp3"] == {"COMMENT": "8A - 7", "FLAGS": "28", "COLOR": "4"}
-    assert TEXT not in {sighting.place.field for sighting in nml.collection.read()}
+    assert TEXT not in {change.field for change in changes}
     nml.replace('COMMENT="8A - 7" FLAGS="28" COLOR="4"', 'COMMENT="8A - 7 #purple" FLAGS="28" COLOR="4"')
-    (found,) = (sighting for sighting in nml.collection.read() if sighting.place.field is TEXT)
+    found = next(sighting for sighting in nml.collection.read() if sighting.place == Place(ONE, TEXT))
     assert (found.place.track, found.value, found.marks) == (ONE, "8A - 7 #purple", (PURPLE,))
     assert {change.status for change in nml.write({ONE: GREEN})} == {WriteStatus.UNCHANGED}
 

@@ -188,6 +188,9 @@ def test_colours_and_texts_of_the_database_are_read_and_never_written(dj: Virtua
         (Place(ONE, LIST), "GREEN", (GREEN,)),
         (Place(THREE, LIST), "YELLOW", (YELLOW,)),
         (Place(ONE, COLOUR), "4294967040", (YELLOW,)),
+        (Place(ONE, TEXT), "", ()),
+        (Place(THREE, COLOUR), "4294901760", ()),
+        (Place(THREE, TEXT), "nothing", ()),
         (Place(TWO, COLOUR), "4278255360", (GREEN,)),
         (Place(TWO, TEXT), "8A - 7 #purple\n#GREEN?", (PURPLE, UNSURE)),
         (Place(four, COLOUR), "4287103180", (PURPLE,)),
@@ -213,9 +216,9 @@ def test_a_colour_0_is_none(dj: VirtualDj) -> None:
     assert track.colour == ""
 
 
-def test_a_track_without_a_colour_of_ours_is_no_sighting(dj: VirtualDj) -> None:
+def test_a_track_without_a_colour_of_ours_shows_no_zone(dj: VirtualDj) -> None:
     dj.put_database(song(ONE, colour="4294901760", comment="8A - 7"))
-    assert list(dj.collection.read()) == []
+    assert {sight.marks for sight in dj.collection.read()} == {()}
 
 
 @pytest.mark.parametrize(
