@@ -24,7 +24,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from exporters.backup import back_up
+from exporters.filesystem import explain
 from exporters.journal import Changed, Run
+from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark, Zone
 
 if TYPE_CHECKING:
@@ -275,3 +277,13 @@ def comparable(path: PurePath) -> str:
     if isinstance(path, PureWindowsPath) and path.drive[1:] == ":":
         return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)
     return text
+
+
+def read_collection_file(path: Path) -> bytes | None:
+    """A file's bytes; None where there is none. Raises CollectionError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error

@@ -25,9 +25,9 @@ from exporters.base import (
     Want,
     WriteStatus,
     comparable,
+    read_collection_file,
 )
 from exporters.census import Census, take_census
-from exporters.filesystem import explain
 from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
 from exporters.planning import plan_value
 from exporters.undo import COLLECTION
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = b"#EXTM3U"
 _BOM: Final = b"\xef\xbb\xbf"
-_LARGEST: Final = 64 << 20
-"""Bytes; no playlist is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class M3u8Collection(Collection):
     def _rewrite(self, name: str, changes: list[Change], run: Run) -> None:
         """Take tracks out of one list and put others in; a list that is left empty by us goes."""
         path = inside(self.path, _file_name(name))
-        old = _read(path)
+        old = read_collection_file(path)
         playlist = Playlist.parse(old or b"")
         taken, added = moves(name, changes)
         for want in taken:
@@ -194,7 +192,9 @@ class M3u8Collection(Collection):
     def _tracks(self) -> dict[str, dict[str, Path]]:
         """Of each list the tracks by comparable path."""
         return {
-            name: Playlist.parse(_read(inside(self.path, _file_name(name))) or b"").tracks(self.path)
+            name: Playlist.parse(read_collection_file(inside(self.path, _file_name(name))) or b"").tracks(
+                self.path
+            )
             for name in LISTS
         }
 
@@ -239,18 +239,6 @@ def _path(line: bytes, folder: Path) -> Path | None:
     elif "://" in text:
         return None
     return Path(os.path.normpath(folder / text))
-
-
-def _read(path: Path) -> bytes | None:
-    """The playlist's bytes; None where there is none."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise CollectionError(f"{path} is too large for a playlist.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def _encodable(text: str) -> str:

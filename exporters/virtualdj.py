@@ -31,9 +31,9 @@ from exporters.base import (
     Want,
     WriteStatus,
     comparable,
+    read_collection_file,
 )
 from exporters.census import Census, take_census
-from exporters.filesystem import explain
 from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
 from exporters.planning import colour_marks, expect_three, plan_value, text_marks
 from exporters.programs import VIRTUALDJ
@@ -194,7 +194,7 @@ class VirtualDjCollection(Collection):
         self, path: Path, taken: list[Want], added: list[Want], changes: list[Change], run: Run
     ) -> None:
         """Take tracks out of one list and put others in; a list that is left empty by us goes."""
-        old = _read(path)
+        old = read_collection_file(path)
         content = _parsed(path, old)
         content.edit((want.path for want in taken), added)
         moved = {want.path for want in (*taken, *added)}
@@ -210,14 +210,16 @@ class VirtualDjCollection(Collection):
     def _tracks(self) -> dict[str, list[Path]]:
         """Of each of our lists the tracks."""
         files = {name: self._list(name) for name in LISTS}
-        return {name: list(_parsed(path, _read(path)).tracks()) for name, path in files.items()}
+        return {
+            name: list(_parsed(path, read_collection_file(path)).tracks()) for name, path in files.items()
+        }
 
     def _membership(self) -> dict[str, str]:
         return membership(self._tracks())
 
     def _database(self) -> list[KnownTrack]:
         path = self.path / _DATABASE
-        data = _read(path)
+        data = read_collection_file(path)
         try:
             return [] if data is None else read_database(data)
         except CollectionError as error:
@@ -235,16 +237,6 @@ def _parsed(path: Path, data: bytes | None) -> SongList:
         return SongList() if data is None else SongList(data)
     except CollectionError as error:
         raise CollectionError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> bytes | None:
-    """The file's bytes; None where there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def _find(machine: Machine, settings: VirtualDjSettings) -> list[Collection]:

@@ -13,9 +13,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from exporters.atomic import edit_file, file_errors, replace_content
-from exporters.base import Change, Collection, Field, Machine, Place, Sighting, Target, Want, comparable
+from exporters.base import (
+    Change,
+    Collection,
+    Field,
+    Machine,
+    Place,
+    Sighting,
+    Target,
+    Want,
+    comparable,
+    read_collection_file,
+)
 from exporters.census import Census, take_census
-from exporters.filesystem import explain
 from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
 from exporters.planning import colour_marks, expect_three, plan_colour, plan_value
 from exporters.programs import SERATO
@@ -182,7 +192,7 @@ class SeratoCollection(Collection):
             if not taken and not added:
                 continue
             path = self._crate(name)
-            old = _read(path)
+            old = read_collection_file(path)
             keys = {comparable(want.path) for want in taken}
             content = Crate.new() if old is None else Crate.parse(old)
             content = content.removed(
@@ -208,7 +218,7 @@ class SeratoCollection(Collection):
         replace_content(self.path / _ORDER, old.dump(), order.dump(), run, note={COLLECTION: self.name})
 
     def _order(self) -> CrateOrder | None:
-        data = _read(self.path / _ORDER)
+        data = read_collection_file(self.path / _ORDER)
         return None if data is None else CrateOrder.parse(data)
 
     def _crate(self, name: str) -> Path:
@@ -219,7 +229,7 @@ class SeratoCollection(Collection):
 
     def _tracks(self) -> dict[str, list[Path]]:
         """Of each of our crates the tracks."""
-        found = {name: _read(self._crate(name)) for name in LISTS}
+        found = {name: read_collection_file(self._crate(name)) for name in LISTS}
         return {
             name: [self._path(track) for track in Crate.parse(data).tracks] if data is not None else []
             for name, data in found.items()
@@ -227,7 +237,7 @@ class SeratoCollection(Collection):
 
     def _database(self) -> dict[str, tuple[Path, str, str]]:
         """Path, comment and colour of the tracks in Serato's database, by comparable path."""
-        data = _read(self.path / _DATABASE)
+        data = read_collection_file(self.path / _DATABASE)
         tracks = ((self._path(track.path), track) for track in (database.read_tracks(data) if data else ()))
         return {
             comparable(path): (
@@ -266,16 +276,6 @@ class SeratoCollection(Collection):
 
 def _hex(colour: int | None) -> str:
     return "" if colour is None else f"{colour:06X}"
-
-
-def _read(path: Path) -> bytes | None:
-    """The file's bytes; None where there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CollectionError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def _find(machine: Machine, settings: SeratoSettings) -> list[Collection]:
