@@ -79,6 +79,7 @@ _REWRITTEN: Final = "files rewritten"
 _BACKUP_SECONDS: Final = 3600.0
 """Between two looks at whether a backup is due, which it is once a day."""
 LOG_NAME: Final = "agent.log"
+NO_FOLDER: Final = "no folder is watched: name one with --folder, or set folders in [agent]"
 _LOG_BYTES: Final = 1_000_000
 _LOGS_KEPT: Final = 3
 
@@ -180,7 +181,7 @@ class Agent:
         """Watch, for as long as the context lasts. Errors: as of `run`."""
         roots = self._roots()
         if not roots:
-            raise UsageError("no folder is watched: name one with --folder, or set folders in [agent]")
+            raise UsageError(NO_FOLDER)
         self._library = library
         self._inbox = Inbox(library)
         self._journal = Journal(self._places.journal)
@@ -639,6 +640,8 @@ def run_agent(places: Places, *, folders: Iterable[Path] | None = None, write: b
 
     Errors: `UsageError` where another agent is, or no folder is named; `LibraryError`, `BundleError`.
     """
+    if not folders and not load_settings(places.settings).agent.folders:
+        raise UsageError(NO_FOLDER)
     lower_priority()
     keep_log(places.agent)
     with AgentLock(places), ExitStack() as stack:
