@@ -390,7 +390,7 @@ def rerate_library(library: Library, model: ZoneModel) -> list[Path]:
 
     Errors: `LibraryError`; `BundleError` if the model can't be loaded.
     """
-    from moodzone_agent.pipeline import rate_stored
+    from moodzone_agent.rerating import rate_stored
 
     before = marks(library)
     rate_stored(library, model)

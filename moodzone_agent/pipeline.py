@@ -11,11 +11,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,9 @@ from moodzone_agent.audio.container import HEAD_BYTES, sniff
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.errors import FileChangedError, TagError
 from moodzone_agent.features.spec import FEATURES_VERSION
-from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord, Waiting
+from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp, TrackRecord
 from moodzone_agent.library.store import Library
-from moodzone_agent.rerating import settled
-from moodzone_agent.types import Estimate
+from moodzone_agent.rerating import rate_stored, settled
 from moodzone_agent.walk import Found, Skipped, Unreadable, walk
 from moodzone_agent.workers import AnalysisPool, Outcome, Task
 
@@ -127,58 +125,6 @@ def scan(
                 yield from scanning.next_round()
 
 
-def rate_stored(library: Library, model: ZoneModel, *, keep_zones: bool = False) -> int:
-    """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number.
-
-    With `keep_zones` those that another model has rated stay as they are.
-    Some hundred at once are read, rated on all processors and stored; whoever interrupts it keeps what is stored.
-    """
-    count = 0
-    threads = os.cpu_count() or 1
-    under_way: deque[Future[list[_Rating]]] = deque()
-    batches = library.tracks_to_rate(model.model_id, FEATURES_VERSION, only_unrated=keep_zones)
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for batch in chain(batches, repeat(None)):
-                if batch is not None:
-                    model.load()
-                    under_way.append(pool.submit(_rate_batch, model, batch))
-                elif not under_way:
-                    break
-                if batch is None or len(under_way) > threads:
-                    ratings = under_way.popleft().result()
-                    with library.transaction():
-                        for rating in ratings:
-                            library.put_estimate(rating.audio_id, rating.estimate, rating.ribbon)
-                    count += len(ratings)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return count
-
-
-class _Rating(NamedTuple):
-    """What a model says of a track."""
-
-    audio_id: str
-    estimate: Estimate
-    ribbon: NDArray[np.float64]
-
-
-def _rate_batch(model: ZoneModel, batch: list[Waiting]) -> list[_Rating]:
-    waiting = [each for each in batch if len(each.analysis.windows)]
-    ratings = []
-    every = model.rate_tracks([each.analysis.windows for each in waiting])
-    for each, windows in zip(waiting, every, strict=True):
-        analysis = each.analysis
-        estimate = model.estimate(analysis.windows, windows)
-        # Its frames are gone, but their arousal's course is in the ribbon; only the level comes anew.
-        course = each.ribbon[:, 1]
-        ribbon = model.ribbon(windows, analysis.duration, course if len(course) else None)
-        estimate = settled(estimate, each.before, is_labelled=each.is_labelled)
-        ratings.append(_Rating(analysis.audio_id, estimate, ribbon))
-    return ratings
-
-
 def _rate(library: Library, model: ZoneModel, analysis: Analysis, course: NDArray[np.float32] | None) -> None:
     windows = model.rate(analysis.windows)
     audio_id = analysis.audio_id
@@ -187,7 +133,9 @@ def _rate(library: Library, model: ZoneModel, analysis: Analysis, course: NDArra
         library.estimate(audio_id),
         is_labelled=library.label(audio_id) is not None,
     )
-    library.put_estimate(audio_id, estimate, model.ribbon(windows, analysis.duration, course))
+    with library.transaction():
+        library.put_estimate(audio_id, estimate, model.ribbon(windows, analysis.duration, course))
+        library.put_affect(audio_id, model.bundle.zone_model_hash, windows.affect)
 
 
 class _Scan:

@@ -1,21 +1,29 @@
-"""What another model, or the same one with other cuts, makes of the library. Nothing is stored here."""
+"""What another model, or the same one with other cuts, makes of the library: to stay, or only to look at."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from itertools import chain, islice, repeat
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from moodzone_agent.classify.pool import WindowEstimates
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.features.spec import FEATURES_VERSION
-from moodzone_agent.library.records import TrackRecord
+from moodzone_agent.library.records import Analysis, TrackRecord, Waiting
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Estimate, Zone
 
 FLIP_LEAD: Final = 0.15
 """By so much the probability of another zone must exceed that of a track's zone to take its place."""
+
+_TRACKS_AT_ONCE: Final = 64
 
 
 def settled(estimate: Estimate, before: Estimate | None, *, is_labelled: bool) -> Estimate:
@@ -37,6 +45,70 @@ def _bundle(model: str) -> str:
     return model.partition("@")[0]
 
 
+def rate_stored(library: Library, model: ZoneModel, *, keep_zones: bool = False) -> int:
+    """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number.
+
+    With `keep_zones` those that another model has rated stay as they are.
+    Some hundred at once are read, rated on all processors and stored; whoever interrupts it keeps what is stored.
+    """
+    count = 0
+    threads = os.cpu_count() or 1
+    graph = model.bundle.zone_model_hash
+    under_way: deque[Future[list[_Rating]]] = deque()
+    batches = library.tracks_to_rate(model.model_id, FEATURES_VERSION, graph, only_unrated=keep_zones)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for batch in chain(batches, repeat(None)):
+                if batch is not None:
+                    model.load()
+                    under_way.append(pool.submit(_rate_batch, model, batch))
+                elif not under_way:
+                    break
+                if batch is None or len(under_way) > threads:
+                    ratings = under_way.popleft().result()
+                    with library.transaction():
+                        for rating in ratings:
+                            library.put_estimate(rating.audio_id, rating.estimate, rating.ribbon)
+                            if rating.affect is not None:
+                                library.put_affect(rating.audio_id, graph, rating.affect)
+                    count += len(ratings)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return count
+
+
+class _Rating(NamedTuple):
+    """What a model says of a track."""
+
+    audio_id: str
+    estimate: Estimate
+    ribbon: NDArray[np.float64]
+    affect: NDArray[np.float32] | None
+    """Of its windows, where it wasn't known."""
+
+
+def _rate_batch(model: ZoneModel, batch: list[Waiting]) -> list[_Rating]:
+    waiting = [each for each in batch if len(each.analysis.windows)]
+    ratings = []
+    rated = _rated(model, [each.analysis for each in waiting], [each.affect for each in waiting])
+    for each, (windows, estimate) in zip(waiting, rated, strict=True):
+        # Its frames are gone, but their arousal's course is in the ribbon; only the level comes anew.
+        course = each.ribbon[:, 1]
+        ribbon = model.ribbon(windows, each.analysis.duration, course if len(course) else None)
+        kept = settled(estimate, each.before, is_labelled=each.is_labelled)
+        affect = windows.affect if each.affect is None else None
+        ratings.append(_Rating(each.analysis.audio_id, kept, ribbon, affect))
+    return ratings
+
+
+def _rated(
+    model: ZoneModel, analyses: Sequence[Analysis], affects: Sequence[NDArray[np.float32] | None]
+) -> Iterator[tuple[WindowEstimates, Estimate]]:
+    tracks = [analysis.windows for analysis in analyses]
+    windows = model.rate_tracks(tracks, affects)
+    return zip(windows, model.estimate_tracks(tracks, windows), strict=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Rerated:
     """One track, as another model sees it."""
@@ -48,13 +120,18 @@ class Rerated:
 
 def rerate(library: Library, model: ZoneModel) -> Iterator[Rerated]:
     """All tracks with stored features, in order of path. Errors: `BundleError` if the model can't be loaded."""
-    for track in library.tracks():
-        analysis = library.analysis(track.audio_id, FEATURES_VERSION)
-        if analysis is not None and len(analysis.windows):
-            windows = model.rate(analysis.windows)
-            estimate = model.estimate(analysis.windows, windows)
-            estimate = settled(estimate, track.estimate, is_labelled=track.label is not None)
-            yield Rerated(track, estimate, windows)
+    tracks = iter(library.tracks())
+    while batch := list(islice(tracks, _TRACKS_AT_ONCE)):
+        found = [(track, library.analysis(track.audio_id, FEATURES_VERSION)) for track in batch]
+        known = [
+            (track, analysis) for track, analysis in found if analysis is not None and len(analysis.windows)
+        ]
+        affects = [library.affect(track.audio_id, model.bundle.zone_model_hash) for track, _ in known]
+        rated = _rated(model, [analysis for _, analysis in known], affects)
+        for (track, _), (windows, estimate) in zip(known, rated, strict=True):
+            yield Rerated(
+                track, settled(estimate, track.estimate, is_labelled=track.label is not None), windows
+            )
 
 
 @dataclass(slots=True)

@@ -95,6 +95,7 @@ def _kernel_machine(machine: KernelMachine, target: str) -> onnx.GraphProto:
             coefficients=machine.svr.dual_coef_[0],
             constant=float(machine.svr.intercept_[0]),
             gamma=float(machine.svr._gamma),
+            precision=np.float32,
         ),
         f"{target}_",
     )

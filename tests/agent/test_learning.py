@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from moodzone_agent import analysis, learning, pipeline
+from moodzone_agent import analysis, learning, pipeline, rerating
 from moodzone_agent.classify.bundle import HEAD_MODEL, load_bundle
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
@@ -40,7 +40,8 @@ from moodzone_agent.learning import (
 )
 from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp
 from moodzone_agent.library.store import Library
-from moodzone_agent.pipeline import rate_stored, scan
+from moodzone_agent.pipeline import scan
+from moodzone_agent.rerating import rate_stored
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from tests.agent.classify.bundles import head_bundle, other_bundle
 from tests.agent.conftest import World, make_track
@@ -489,7 +490,7 @@ def test_after_a_change_of_the_features_old_zones_stay(
     new = FEATURES_VERSION + 1
     assert analysis_order(world.library) == []
     assert analysis_order(world.library, new) == [paths[1], paths[3], paths[2], paths[0]]
-    for module in (pipeline, analysis, learning):
+    for module in (pipeline, analysis, learning, rerating):
         monkeypatch.setattr(module, "FEATURES_VERSION", new)
     manifest = registry.folder / "0001" / "manifest.json"
     manifest.chmod(0o644)

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moodzone_agent import pipeline
+from moodzone_agent import rerating
 from moodzone_agent.classify.bundle import load_bundle
+from moodzone_agent.classify.pool import head_inputs, window_inputs
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
 from moodzone_agent.library.store import Analysis, Library
-from moodzone_agent.pipeline import rate_stored
-from moodzone_agent.rerating import FLIP_LEAD, rerate, settled
+from moodzone_agent.rerating import FLIP_LEAD, rate_stored, rerate, settled
 from moodzone_agent.types import ZONES, Cuts, Estimate, Label, LabelOrigin, Zone
+from tests.agent.classify.bundles import head_bundle
 
 TRACKS = 600
 
@@ -61,6 +62,42 @@ def test_batches_rate_as_one_by_one(library: Library, model: ZoneModel) -> None:
     assert rate_stored(library, model) == 0
 
 
+def test_windows_that_the_graph_has_seen_are_not_shown_to_it_again(
+    library: Library, model: ZoneModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate_stored(library, model)
+    seen: list[int] = []
+    graph = ZoneModel._run_zones
+    monkeypatch.setattr(
+        ZoneModel, "_run_zones", lambda self, windows: seen.append(len(windows)) or graph(self, windows)
+    )
+    headed = ZoneModel(load_bundle(head_bundle(tmp_path / "head")))
+    cut = ZoneModel(load_bundle(), Cuts(3.9, 6.1, 4.5))
+    assert all(each.estimate.zone is Zone.PURPLE for each in rerate(library, headed))
+    assert rate_stored(library, headed) == rate_stored(library, cut) == TRACKS * 4 // 5
+    assert seen == []
+    for audio_id in ("001", "254", "257", "599"):
+        analysis, stored = library.analysis(audio_id), library.estimate(audio_id)
+        assert analysis is not None
+        assert stored is not None
+        alone = cut.estimate(analysis.windows, cut.rate(analysis.windows))
+        np.testing.assert_allclose(stored.probabilities, alone.probabilities, atol=1e-5)
+    again = library.analysis("001")
+    assert again is not None
+    library.put_analysis(again)
+    seen.clear()
+    rate_stored(library, headed)
+    assert seen == [1]  # the windows of that track
+
+
+def test_a_window_is_to_a_head_a_track_of_one_window(model: ZoneModel) -> None:
+    features = np.random.default_rng(1).normal(0, 1, (5, len(FEATURE_NAMES))).astype(np.float32)
+    rated = model.rate(features)
+    for place, row in enumerate(window_inputs(features, rated)):
+        alone = slice(place, place + 1)
+        np.testing.assert_array_equal(row, head_inputs(features[alone], rated.between(place, place + 1)))
+
+
 def test_what_is_stored_when_it_is_interrupted_is_kept(
     library: Library, model: ZoneModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +126,7 @@ def test_an_error_of_a_thread_comes_through(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(pipeline, "_rate_batch", fail)
+    monkeypatch.setattr(rerating, "_rate_batch", fail)
     with pytest.raises(MemoryError):
         rate_stored(library, model)
 

@@ -279,6 +279,19 @@ class TestTracks:
         (batch,) = library.tracks_to_rate("m3", 1)
         assert [(each.before, each.is_labelled) for each in batch] == [(estimate(model="m2"), False)] * 3
 
+    def test_the_affect_of_its_windows_lasts_until_a_recording_is_analysed_again(
+        self, library: Library
+    ) -> None:
+        affect = np.array([[5.0, 4.0], [6.5, 3.25]], np.float32)
+        library.put_analysis(analysis("x"))
+        library.put_affect("x", "graph", affect)
+        for graph, found in (("graph", affect), ("another", None)):
+            ((waiting,),) = library.tracks_to_rate("m", 1, graph)
+            for known in (waiting.affect, library.affect("x", graph)):
+                np.testing.assert_array_equal(known, found)
+        library.put_analysis(analysis("x"))
+        assert library.affect("x", "graph") is None
+
     def test_a_kept_zone_counts(self, library: Library) -> None:
         kept = replace(estimate(Zone.GREEN), kept=Zone.PURPLE)
         rate(library, "x", kept)

@@ -176,7 +176,7 @@ def test_the_head_decides_and_a_windows_zone_too(labels: Path, tmp_path: Path) -
         .astype(np.float32)
     )
     windows = model.rate(rows)
-    alone = model.estimate(rows[:1], windows.only(0))
+    alone = model.estimate(rows[:1], windows.between(0, 1))
     assert alone.probabilities == pytest.approx(windows.probabilities[0].tolist(), abs=1e-5)
 
 

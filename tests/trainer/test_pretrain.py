@@ -18,7 +18,8 @@ from moodzone_agent.demo.music import compose, render
 from moodzone_agent.errors import BundleError, DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.library.store import Library
-from moodzone_agent.pipeline import rate_stored, scan
+from moodzone_agent.pipeline import scan
+from moodzone_agent.rerating import rate_stored
 from moodzone_agent.types import Cuts
 from tests.trainer.deam_folder import make_deam
 from trainer.ensemble import AffectEnsemble, zone_probabilities

@@ -25,7 +25,6 @@ def other_bundle(folder: Path, model_id: str = "other", **changes: Any) -> Path:
 
 def head_bundle(folder: Path, model_id: str = "head", zone: int = 2) -> Path:
     """A bundle with a head that gives nine tenths to one zone, whatever it hears."""
-    other_bundle(folder, model_id, accepts_cuts=False)
     shares = np.full(3, 0.05, np.float32)
     shares[zone] = 0.9
     graph = parse_model(
@@ -44,6 +43,12 @@ def head_bundle(folder: Path, model_id: str = "head", zone: int = 2) -> Path:
         """
     )
     onnx.checker.check_model(graph)
+    return with_head(folder, graph, model_id)
+
+
+def with_head(folder: Path, graph: onnx.ModelProto, model_id: str) -> Path:
+    """The shipped bundle with this head."""
+    other_bundle(folder, model_id, accepts_cuts=False)
     onnx.save(graph, folder / HEAD_MODEL)
     files = json.loads((folder / MANIFEST).read_text())["files"]
     digest = hashlib.sha256((folder / HEAD_MODEL).read_bytes()).hexdigest()
