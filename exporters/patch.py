@@ -89,7 +89,8 @@ def reverse_patch(old: Path, new: Path, *, old_sha256: str) -> Iterator[bytes]:
         yield MAGIC
         yield deflate.compress(_HEADER.pack(pair.old.size, pair.new.size, bytes.fromhex(old_sha256)))
         for kind, argument, data in _instructions(pair):
-            yield deflate.compress(_varint(argument << 2 | kind) + data)
+            if piece := deflate.compress(_varint(argument << 2 | kind) + data):  # mostly it waits for more
+                yield piece
         yield deflate.flush()
 
 

@@ -71,7 +71,7 @@ def to_location(path: PurePath, system: str = SYSTEM) -> Location:
     drive, names = path.drive, path.parts[1:]
     if isinstance(path, PureWindowsPath):
         volume = drive if _DRIVE.fullmatch(drive) else ""
-    elif path.is_relative_to(_VOLUMES) and len(names) > 2:
+    elif path.parts[:2] == _VOLUMES.parts and len(names) > 2:
         volume, names = names[1], names[2:]
     else:
         volume = system

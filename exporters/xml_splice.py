@@ -368,14 +368,20 @@ class Document:
                 yield from ((depth + line.depth, *line.opens) for line in element.lines if line.opens)
                 continue
             yield depth, element.tag, self._expected_attributes(element)
-            inside: list[Element | NewElement] = []
-            for child in element.children:
-                inside += self._before.get(child, ())
-                if child not in self._removed:
-                    inside.append(child)
-                inside += self._after.get(child, ())
-            inside += self._appended.get(element, ())
-            stack += ((depth + 1, child) for child in reversed(inside))
+            inside = self._expected_children(element)
+            stack += [(depth + 1, child) for child in reversed(inside)]
+
+    def _expected_children(self, element: Element) -> Sequence[Element | NewElement]:
+        if not element.children and element not in self._appended:
+            return ()
+        inside: list[Element | NewElement] = []
+        for child in element.children:
+            inside += self._before.get(child, ())
+            if child not in self._removed:
+                inside.append(child)
+            inside += self._after.get(child, ())
+        inside += self._appended.get(element, ())
+        return inside
 
     def _expected_attributes(self, element: Element) -> Mapping[str, str]:
         values = self._values.get(element)
