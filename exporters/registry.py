@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exporters import engine_db, m3u8, mixxx_db, rekordbox_db, rekordbox_xml, traktor_nml, virtualdj
+from exporters import engine_db, m3u8, mixxx_db
 from exporters.base import Target
+from exporters.rekordbox import db as rekordbox_db
+from exporters.rekordbox import xml as rekordbox_xml
 from exporters.serato import collection as serato
 from exporters.tags import collection as tags
+from exporters.traktor import nml as traktor_nml
+from exporters.virtualdj import collection as virtualdj
 from moodzone_agent.errors import UsageError
 
 TARGETS: Final[dict[str, Target[Any]]] = {

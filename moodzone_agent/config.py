@@ -16,12 +16,12 @@ from exporters.engine_db import EngineSettings
 from exporters.filesystem import replace_file
 from exporters.m3u8 import M3u8Settings
 from exporters.mixxx_db import MixxxSettings
-from exporters.rekordbox_db import RekordboxDbSettings
-from exporters.rekordbox_xml import RekordboxXmlSettings
+from exporters.rekordbox.db import RekordboxDbSettings
+from exporters.rekordbox.xml import RekordboxXmlSettings
 from exporters.serato.collection import SeratoSettings
 from exporters.tags.collection import TagSettings
-from exporters.traktor_nml import TraktorSettings
-from exporters.virtualdj import VirtualDjSettings
+from exporters.traktor.nml import TraktorSettings
+from exporters.virtualdj.collection import VirtualDjSettings
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
 

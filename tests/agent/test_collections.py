@@ -24,7 +24,7 @@ from exporters.planning import text_marks
 from exporters.registry import TARGETS
 from exporters.tags.edit import read_state
 from exporters.undo import Outcome
-from exporters.virtualdj import VirtualDjCollection, VirtualDjSettings
+from exporters.virtualdj.collection import VirtualDjCollection, VirtualDjSettings
 from moodzone_agent import cli_shared, removal
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.corrections import Verdict, find_corrections, judge, settle_vanished

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from exporters.traktor_location import to_location
+from exporters.traktor.location import to_location
 
 _TEMPI = 5
 _MARKS = 5

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from exporters.base import Collection, Want, WriteStatus
 from exporters.journal import Journal
-from exporters.rekordbox_xml import RekordboxXml, RekordboxXmlSettings
-from exporters.traktor_location import SYSTEM
-from exporters.traktor_nml import TraktorNmlWithComments, TraktorSettings
+from exporters.rekordbox.xml import RekordboxXml, RekordboxXmlSettings
+from exporters.traktor.location import SYSTEM
+from exporters.traktor.nml import TraktorNmlWithComments, TraktorSettings
 from moodzone_agent.types import ZONES, Mark
 from tests.bench.libraries import collection_path, rekordbox_collection, traktor_collection
 from tests.bench.machine import describe

@@ -17,16 +17,16 @@ from exporters.engine_db import EngineCollection
 from exporters.lists import LISTS
 from exporters.m3u8 import M3u8Collection
 from exporters.mixxx_db import MixxxCollection, MixxxSettings
-from exporters.rekordbox_db import RekordboxDb, RekordboxDbSettings
-from exporters.rekordbox_xml import RekordboxXml, RekordboxXmlSettings
+from exporters.rekordbox.db import RekordboxDb, RekordboxDbSettings
+from exporters.rekordbox.xml import RekordboxXml, RekordboxXmlSettings
 from exporters.serato import tlv
 from exporters.serato.collection import SeratoCollection, SeratoSettings
 from exporters.serato.colour import write_colour
 from exporters.serato.crate import Crate
 from exporters.tags.collection import TagCollection, TagSettings
-from exporters.traktor_location import to_location
-from exporters.traktor_nml import TraktorNml, TraktorNmlWithComments, TraktorSettings
-from exporters.virtualdj import VirtualDjCollection, VirtualDjSettings
+from exporters.traktor.location import to_location
+from exporters.traktor.nml import TraktorNml, TraktorNmlWithComments, TraktorSettings
+from exporters.virtualdj.collection import VirtualDjCollection, VirtualDjSettings
 from tests.audio_files import write_tone
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from exporters import rekordbox_cipher
 from exporters.base import Change, Field, Machine, Place, Want, WriteStatus
 from exporters.journal import Changed, Journal, Run
-from exporters.rekordbox_db import TARGET, RekordboxDb, RekordboxDbColour, RekordboxDbSettings
-from exporters.rekordbox_master_playlists import with_playlists
-from exporters.rekordbox_rows import ListRow, _moment
+from exporters.rekordbox import cipher as rekordbox_cipher
+from exporters.rekordbox.db import TARGET, RekordboxDb, RekordboxDbColour, RekordboxDbSettings
+from exporters.rekordbox.db_rows import ListRow, _moment
+from exporters.rekordbox.master_playlists import with_playlists
 from exporters.undo import Outcome, UndoResult, undo
 from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import Mark, MarkState, Zone
@@ -311,7 +311,7 @@ KILLED = """
     from pathlib import Path
     from exporters.base import Want
     from exporters.journal import Journal, Run
-    from exporters.rekordbox_db import RekordboxDb, RekordboxDbSettings
+    from exporters.rekordbox.db import RekordboxDb, RekordboxDbSettings
     from moodzone_agent.types import Mark, Zone
 
     class Killed(Run):
@@ -391,7 +391,7 @@ def test_nothing_is_read_or_written_without_consent(small: Rekordbox) -> None:
 def test_it_is_found_only_with_consent(
     parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Rekordbox
 ) -> None:
-    monkeypatch.setattr("exporters.rekordbox_db.is_installed", lambda: True)
+    monkeypatch.setattr("exporters.rekordbox.db.is_installed", lambda: True)
     path = tmp_path / parts / "master.db"
     path.parent.mkdir(parents=True)
     shutil.copyfile(small.path, path)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.base import comparable
-from exporters.rekordbox_location import from_location, to_location
-from exporters.xml_splice import parse
+from exporters.rekordbox.location import from_location, to_location
+from exporters.xml.splice import parse
 from moodzone_agent.errors import CollectionError
 
 posix_names = st.binary(min_size=1, max_size=20).filter(lambda name: not {0, 47} & {*name})

@@ -17,8 +17,8 @@ from exporters.base import Change, Field, Machine, Place, Want, WriteStatus
 from exporters.census import MIXED_IN_KEY, MY_TAG
 from exporters.journal import Changed, Journal
 from exporters.registry import TARGETS
-from exporters.rekordbox_location import from_location, to_location
-from exporters.rekordbox_xml import TARGET, RekordboxColour, RekordboxXml, RekordboxXmlSettings
+from exporters.rekordbox.location import from_location, to_location
+from exporters.rekordbox.xml import TARGET, RekordboxColour, RekordboxXml, RekordboxXmlSettings
 from moodzone_agent.config import load_settings
 from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import ZONES, Mark, MarkState, Zone

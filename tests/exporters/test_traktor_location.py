@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exporters.base import comparable
-from exporters.traktor_location import SYSTEM, Location, from_location, system_volumes, to_location
-from exporters.xml_splice import parse
+from exporters.traktor.location import SYSTEM, Location, from_location, system_volumes, to_location
+from exporters.xml.splice import parse
 
 HERE = frozenset({SYSTEM})
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.traktor_location import SYSTEM, Location, from_location, to_location
-from exporters.xml_splice import parse
+from exporters.traktor.location import SYSTEM, Location, from_location, to_location
+from exporters.xml.splice import parse
 
 NAMES = frozenset({SYSTEM})
 colons = st.text(st.sampled_from(":.a"), min_size=1, max_size=5).filter(lambda name: name not in {".", ".."})

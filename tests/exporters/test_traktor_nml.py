@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from exporters.base import Change, Field, Machine, Place, Want, WriteStatus
 from exporters.census import MIXED_IN_KEY
 from exporters.journal import Changed, Journal
-from exporters.traktor_location import SYSTEM, to_location
-from exporters.traktor_nml import TARGET, TraktorColour, TraktorNml, TraktorNmlWithComments, TraktorSettings
+from exporters.traktor.location import SYSTEM, to_location
+from exporters.traktor.nml import TARGET, TraktorColour, TraktorNml, TraktorNmlWithComments, TraktorSettings
 from moodzone_agent.config import load_settings
 from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import ZONES, Mark, MarkState, Zone
@@ -473,7 +473,7 @@ def test_what_is_no_known_collection_is_refused(tmp_path: Path, data: bytes, rea
 def test_a_file_that_is_not_there_is_never_made(tmp_path: Path) -> None:
     nml = Nml(tmp_path, b"")
     nml.path.unlink()
-    with pytest.raises(CollectionError, match="cannot be read"):
+    with pytest.raises(CollectionError, match="is not there"):
         nml.plan({ONE: GREEN})
     assert not nml.path.exists()
 

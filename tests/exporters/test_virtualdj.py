@@ -15,8 +15,8 @@ from exporters.base import Change, Field, Machine, Place, Want, WriteStatus
 from exporters.census import MIXED_IN_KEY
 from exporters.journal import Journal
 from exporters.registry import TARGETS
-from exporters.virtualdj import TARGET, VirtualDjCollection, VirtualDjSettings
-from exporters.virtualdj_files import SongList, path_of, read_database
+from exporters.virtualdj.collection import TARGET, VirtualDjCollection, VirtualDjSettings
+from exporters.virtualdj.files import SongList, path_of, read_database
 from moodzone_agent.config import load_settings
 from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import ZONES, Mark, MarkState, Zone

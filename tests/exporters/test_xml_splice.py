@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.xml_splice import (
+from exporters.xml.splice import (
     MOST_DEPTH,
     Document,
     Element,

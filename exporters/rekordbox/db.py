@@ -3,7 +3,7 @@
 It is read and written only with the user's consent, one each in the settings. Tracks are never added, and sticks
 have databases of their own, which nothing here opens. A track has three places: the comment, the colour and one for
 lists, which stands for the playlists in the folder MoodZone and for the My Tags of the category MoodZone. Both are
-written alike. A correction may be made in either: see `exporters.rekordbox_rows.lists_of`.
+written alike. A correction may be made in either: see `exporters.rekordbox.db_rows.lists_of`.
 
 Undo puts values back. Then rows are as they were, but for ``rb_local_usn`` and ``updated_at`` of those that were
 changed, and for the count of all changes. A colour or comment that was NULL is ``0`` or empty, as rekordbox has it.
@@ -41,9 +41,8 @@ from exporters.filesystem import explain
 from exporters.lists import FOLDER, list_marks, list_of
 from exporters.planning import colour_marks, expect_three, plan_colour, plan_text, plan_value, text_marks
 from exporters.programs import REKORDBOX
-from exporters.rekordbox_cipher import connect, copy_database, is_installed, translated
-from exporters.rekordbox_master_playlists import NAME, with_playlists
-from exporters.rekordbox_rows import (
+from exporters.rekordbox.cipher import connect, copy_database, is_installed, translated
+from exporters.rekordbox.db_rows import (
     MY_TAGS,
     PLAYLISTS,
     ListPlace,
@@ -56,6 +55,7 @@ from exporters.rekordbox_rows import (
     tracks_of,
     version_of,
 )
+from exporters.rekordbox.master_playlists import NAME, with_playlists
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError, FileError
 from moodzone_agent.types import Mark, Zone

@@ -38,7 +38,7 @@ from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membersh
 from exporters.planning import colour_marks, expect_three, plan_value, text_marks
 from exporters.programs import VIRTUALDJ
 from exporters.undo import COLLECTION
-from exporters.virtualdj_files import KnownTrack, SongList, is_nameable, read_database
+from exporters.virtualdj.files import KnownTrack, SongList, is_nameable, read_database
 from moodzone_agent.errors import CollectionError, FileError, UsageError
 from moodzone_agent.types import ZONES, Zone
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from exporters.rekordbox_rows import ListRow
-from exporters.xml_splice import new_element, parse
+from exporters.rekordbox.db_rows import ListRow
+from exporters.xml.splice import new_element, parse
 from moodzone_agent.errors import CollectionError
 
 NAME = "masterPlaylists6.xml"

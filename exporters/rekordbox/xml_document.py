@@ -17,9 +17,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from exporters.base import Change, Field, Want, comparable
-from exporters.rekordbox_lists import ListFolder, Track
-from exporters.rekordbox_location import from_location, to_location
-from exporters.xml_splice import Element, new_element, parse, without_forbidden
+from exporters.rekordbox.location import from_location, to_location
+from exporters.rekordbox.xml_lists import RekordboxLists, Track
+from exporters.xml.splice import Element, new_element, parse, without_forbidden
 from moodzone_agent.errors import CollectionError
 
 VERSION: Final = "1.0.0"
@@ -54,7 +54,7 @@ class RekordboxDocument:
         self._ids: dict[str, Track | None] = {}
         self._collection = root.child("COLLECTION")
         self._read_tracks()
-        self.lists = ListFolder(self._xml, self._track_of_key)
+        self.lists = RekordboxLists(self._xml, self._track_of_key)
         self._membership = self.lists.membership()
 
     @property

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from exporters.base import Want, comparable
-from exporters.xml_splice import Document, Element, new_element, parse, walk, without_forbidden
+from exporters.xml.splice import Document, Element, new_element, parse, walk, without_forbidden
 from moodzone_agent.errors import CollectionError
 
 _NEW: Final = b'<?xml version="1.0" encoding="UTF-8"?>\r\n<VirtualFolder/>\r\n'

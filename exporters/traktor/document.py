@@ -17,9 +17,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from exporters.base import Change, Field, comparable
-from exporters.traktor_lists import ListFolder, Track
-from exporters.traktor_location import Location, from_location
-from exporters.xml_splice import Element, parse, without_garbage_collection
+from exporters.traktor.lists import Track, TraktorLists
+from exporters.traktor.location import Location, from_location
+from exporters.xml.splice import Element, parse, without_garbage_collection
 from moodzone_agent.errors import CollectionError
 
 VERSIONS: Final = ("15", "19", "20")
@@ -44,7 +44,7 @@ class TraktorDocument:
         """By comparable path, in the document's order."""
         self._keys: dict[str, Track] = {}
         self._read_tracks()
-        self.lists = ListFolder(self._xml, lambda key: self._keys.get(_composed(key)))
+        self.lists = TraktorLists(self._xml, lambda key: self._keys.get(_composed(key)))
         self._membership = self.lists.membership()
 
     def track(self, path: Path) -> Track | None:

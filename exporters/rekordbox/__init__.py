@@ -1,0 +1,1 @@
+"""rekordbox: its XML, and its own database."""

@@ -1,0 +1,1 @@
+"""Traktor: its collection.nml."""

@@ -1,0 +1,1 @@
+"""VirtualDJ: its lists, and its database, which is only read."""
