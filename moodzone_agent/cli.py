@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from moodzone_agent import (
-    cli_agent,
-    cli_calibrate,
-    cli_corrections,
-    cli_labels,
-    cli_learning,
-    cli_model,
-    cli_scan,
-    cli_setup,
-    cli_write,
-)
-from moodzone_agent.cli_shared import (
+from moodzone_agent.commands import agent as cli_agent
+from moodzone_agent.commands import calibrate as cli_calibrate
+from moodzone_agent.commands import corrections as cli_corrections
+from moodzone_agent.commands import labels as cli_labels
+from moodzone_agent.commands import learning as cli_learning
+from moodzone_agent.commands import model as cli_model
+from moodzone_agent.commands import scan as cli_scan
+from moodzone_agent.commands import setup as cli_setup
+from moodzone_agent.commands import write as cli_write
+from moodzone_agent.commands.shared import (
     DONE,
     SOME_FAILED,
     STOPPED,

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from exporters.base import Collection
     from exporters.census import Census
-    from moodzone_agent.control import AgentStatus
+    from moodzone_agent.background.control import AgentStatus
+    from moodzone_agent.background.single import Holder
     from moodzone_agent.corrections import Finding
     from moodzone_agent.library.corrections import Correction
     from moodzone_agent.pipeline import Plan, ScanResult
-    from moodzone_agent.single import Holder
     from moodzone_agent.stream import SoFar
     from moodzone_agent.why import Reason
 

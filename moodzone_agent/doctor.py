@@ -10,14 +10,14 @@ from exporters.base import Collection
 from exporters.journal import Journal
 from exporters.programs import PROGRAMS, running_processes
 from exporters.tags.collection import TagCollection
-from moodzone_agent import control
+from moodzone_agent.background import control
+from moodzone_agent.background.single import holder
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.errors import CollectionError, FileError, MoodZoneError
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
-from moodzone_agent.single import holder
 from moodzone_agent.types import Cuts
 
 _LOW_SPACE = 500_000_000

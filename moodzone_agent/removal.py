@@ -14,7 +14,9 @@ from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.collection import TagCollection
 from exporters.tags.edit import read_state
 from exporters.undo import KIND, Outcome
-from moodzone_agent import control, learning
+from moodzone_agent import learning
+from moodzone_agent.background import control
+from moodzone_agent.background.single import AgentLock
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import CollectionError, FileError, LibraryError
@@ -23,7 +25,6 @@ from moodzone_agent.library.backup import erase_rest
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
-from moodzone_agent.single import AgentLock
 from moodzone_agent.undoing import AWAY, undo_run
 from moodzone_agent.writing import (
     WriteResult,

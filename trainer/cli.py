@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moodzone_agent.errors import MoodZoneError, UsageError
-from trainer import cli_finetune, cli_judging, cli_learning
-from trainer.cli_shared import (
+from trainer.commands import finetune as cli_finetune
+from trainer.commands import judging as cli_judging
+from trainer.commands import learning as cli_learning
+from trainer.commands.shared import (
     LABELS_HELP,
     AliasOption,
     CacheOption,
@@ -26,7 +28,7 @@ from trainer.cli_shared import (
     figure_at,
     tell,
 )
-from trainer.cli_shared import wanted as labels_wanted
+from trainer.commands.shared import wanted as labels_wanted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +71,7 @@ def pretrain(
 
     from moodzone_agent.types import Cuts
     from moodzone_agent.workers import default_jobs
-    from trainer.pretrain import pretrain as run
+    from trainer.pretraining.pretrain import pretrain as run
 
     console = Console(stderr=True)
     with feature_progress(console) as progress:
@@ -99,7 +101,7 @@ def families(
     from rich.table import Table
 
     from moodzone_agent.workers import default_jobs
-    from trainer.families import score_families
+    from trainer.pretraining.families import score_families
 
     console = Console(stderr=True)
     table = Table(
@@ -137,7 +139,7 @@ def members(
     from rich.table import Table
 
     from moodzone_agent.workers import default_jobs
-    from trainer.members import score_members
+    from trainer.pretraining.members import score_members
 
     console = Console(stderr=True)
     table = Table("mean of", "arousal R²", "valence R²", "zone accuracy", title="5 folds by artist")
@@ -248,7 +250,7 @@ def show(
 @app.command()
 def filterbanks() -> None:
     """Regenerate the mel and chroma filterbanks that the agent carries (needs librosa)."""
-    from trainer.filterbanks import FILTERBANKS, write_filterbanks
+    from trainer.pretraining.filterbanks import FILTERBANKS, write_filterbanks
 
     write_filterbanks()
     sys.stdout.write(f"{FILTERBANKS}\n")
@@ -259,7 +261,7 @@ def tempo() -> None:
     """Fit the weights by which the agent tells tempo anew, on music made up for it (two minutes)."""
     from rich.console import Console
 
-    from trainer.tempo import TEMPO_WEIGHTS, examples, fit, write_weights
+    from trainer.pretraining.tempo import TEMPO_WEIGHTS, examples, fit, write_weights
 
     with feature_progress(Console(stderr=True)) as progress:
         write_weights(fit(examples(progress=progress)))

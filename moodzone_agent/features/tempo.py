@@ -56,8 +56,9 @@ def tempo(onsets: FloatArray) -> tuple[FloatArray, FloatArray]:
     onsets of each band are to themselves a quarter of a beat, a third of it and so on up to four beats later (after
     Klapuri et al. 2006, "Analysis of the Meter of Acoustic Musical Signals", and Seyerlehner et al. 2007, "From
     Rhythm Patterns to Perceived Tempo"), and the logarithm of a log-normal prior around 120 BPM (Ellis 2007, "Beat
-    Tracking by Dynamic Programming"). The weights come from `trainer.tempo`. The pulse clarity (-1 to 1) is the mean
-    likeness after one, two and four beats, over all bands and in the lowest, which has the kick (after Lartillot 2008).
+    Tracking by Dynamic Programming"). The weights come from `trainer.pretraining.tempo`. The pulse clarity (-1 to 1) is
+    the mean likeness after one, two and four beats, over all bands and in the lowest, which has the kick (after
+    Lartillot 2008).
     120 and 0 where nothing varies.
     """
     return _best(autocorrelation(onsets))

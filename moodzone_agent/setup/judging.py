@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from moodzone_agent.cli_shared import prompt, shown
+from moodzone_agent.commands.shared import prompt, shown
 from moodzone_agent.console import track_name, zone_text
 from moodzone_agent.errors import AudioError
 from moodzone_agent.setup.listening import Player, tracks_to_judge

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import RenderableType
 
-from moodzone_agent import cli_shared, service
+from moodzone_agent.background import service
 from moodzone_agent.classify.session import ZoneModel
+from moodzone_agent.commands import shared as cli_shared
 from moodzone_agent.config import Places, Settings, load_settings
 from moodzone_agent.library.store import Library
 
@@ -102,7 +103,7 @@ class Session:
     def collections(self) -> list[Collection]:
         """Those of DJ programs; tags are everywhere."""
         from exporters.registry import TARGETS
-        from moodzone_agent.cli_write import TAGS
+        from moodzone_agent.commands.write import TAGS
         from moodzone_agent.machine import find_collections
 
         names = [name for name in TARGETS if name != TAGS]

@@ -17,11 +17,12 @@ from rich.text import Text
 from exporters.base import WriteStatus
 from exporters.programs import PROGRAMS, running_processes
 from exporters.registry import target
-from moodzone_agent import cli_calibrate, cli_write
 from moodzone_agent.calibration import parse_shares
 from moodzone_agent.classify.registry import Registry
-from moodzone_agent.cli_scan import scan_folders
-from moodzone_agent.cli_shared import out, prompt, shown
+from moodzone_agent.commands import calibrate as cli_calibrate
+from moodzone_agent.commands import write as cli_write
+from moodzone_agent.commands.scan import scan_folders
+from moodzone_agent.commands.shared import out, prompt, shown
 from moodzone_agent.config import change_settings
 from moodzone_agent.console import scan_summary, track_name, zone_text
 from moodzone_agent.errors import CollectionError, FileError, UsageError

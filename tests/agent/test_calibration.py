@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moodzone_agent.calibration import DEFAULT_SHARES, Spread, calibrated, parse_shares
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import Cuts
-from trainer.ensemble import zone_probabilities
+from trainer.pretraining.ensemble import zone_probabilities
 
 SPREAD = Spread(0.72, 0.78)
 

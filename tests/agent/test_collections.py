@@ -25,7 +25,8 @@ from exporters.registry import TARGETS
 from exporters.tags.edit import read_state
 from exporters.undo import Outcome
 from exporters.virtualdj.collection import VirtualDjCollection, VirtualDjSettings
-from moodzone_agent import cli_shared, removal
+from moodzone_agent import removal
+from moodzone_agent.commands import shared as cli_shared
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.corrections import Verdict, find_corrections, judge, settle_vanished
 from moodzone_agent.errors import UsageError

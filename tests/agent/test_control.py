@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moodzone_agent import control
+from moodzone_agent.background import control
+from moodzone_agent.background.control import AgentStatus, Request, WatchedFolder
 from moodzone_agent.config import Places
-from moodzone_agent.control import AgentStatus, Request, WatchedFolder
 from moodzone_agent.errors import UsageError
 from tests.agent.conftest import no_root
 
@@ -162,7 +162,7 @@ def test_a_new_agent_is_not_stopped_by_what_was_asked_of_the_last(places: Places
 
 def test_many_commands_at_once_lose_no_request(places: Places) -> None:
     code = (
-        "import sys; from pathlib import Path; from moodzone_agent import control\n"
+        "import sys; from pathlib import Path; from moodzone_agent.background import control\n"
         "from moodzone_agent.config import Places\n"
         "for _ in range(50): control.request(Places.under(Path(sys.argv[1])), control.Request(sys.argv[2]))"
     )

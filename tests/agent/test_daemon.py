@@ -14,15 +14,15 @@ import pytest
 
 from exporters.programs import SERATO
 from exporters.tags.edit import read_state
-from moodzone_agent import control
+from moodzone_agent.background import control
+from moodzone_agent.background.control import Request
+from moodzone_agent.background.daemon import Agent
+from moodzone_agent.background.quiet import Surroundings
 from moodzone_agent.config import Places
-from moodzone_agent.control import Request
-from moodzone_agent.daemon import Agent
 from moodzone_agent.errors import UsageError
 from moodzone_agent.inbox import Inbox
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
-from moodzone_agent.quiet import Surroundings
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from tests.agent.conftest import World, make_track
 

@@ -15,10 +15,10 @@ import pytest
 
 from exporters.journal import TEMP_NAME, Journal
 from exporters.tags.edit import encoded_audio_digest, read_state
-from moodzone_agent import control
+from moodzone_agent.background import control
+from moodzone_agent.background.single import holder
 from moodzone_agent.config import Places
 from moodzone_agent.library.store import Library
-from moodzone_agent.single import holder
 from moodzone_agent.types import Label, LabelOrigin, Zone
 from tests.agent.conftest import make_track
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from exporters.tags.edit import read_state
-from moodzone_agent import control
+from moodzone_agent.background import control
+from moodzone_agent.background.control import Request
 from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.config import Places
-from moodzone_agent.control import Request
 from moodzone_agent.types import Zone
 from tests.agent.conftest import World
 from tests.agent.test_daemon import SETTINGS, Machine, marked, rounds, running

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moodzone_agent import priority
-from moodzone_agent.priority import half_the_cores, lower_priority
+from moodzone_agent.background import priority
+from moodzone_agent.background.priority import half_the_cores, lower_priority
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = (
@@ -20,7 +20,7 @@ READ = (
 )
 LOWER = f"""
 import subprocess, sys
-from moodzone_agent.priority import lower_priority
+from moodzone_agent.background.priority import lower_priority
 lower_priority()
 lower_priority()
 {READ}

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from exporters.programs import PROGRAMS
-from moodzone_agent.quiet import Facts, Permission, Surroundings, decide, runs_on_battery
+from moodzone_agent.background.quiet import Facts, Permission, Surroundings, decide, runs_on_battery
 
 FREE = Permission(analyse=True, write=True)
 

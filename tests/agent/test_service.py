@@ -17,11 +17,18 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from moodzone_agent import service as service_module
-from moodzone_agent.config import HOME_VARIABLE, Places
-from moodzone_agent.errors import UsageError
-from moodzone_agent.service import Answer, Command, Step, install, run_tool, status, this_service, uninstall
-from moodzone_agent.service_files import (
+from moodzone_agent.background import service as service_module
+from moodzone_agent.background.service import (
+    Answer,
+    Command,
+    Step,
+    install,
+    run_tool,
+    status,
+    this_service,
+    uninstall,
+)
+from moodzone_agent.background.service_files import (
     MARKER,
     Service,
     expect_plain,
@@ -30,6 +37,8 @@ from moodzone_agent.service_files import (
     systemd_unit,
     task_xml,
 )
+from moodzone_agent.config import HOME_VARIABLE, Places
+from moodzone_agent.errors import UsageError
 
 NAMESPACE = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
 MODULE = ("-P", "-m", "moodzone_agent", "agent", "run")

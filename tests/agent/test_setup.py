@@ -22,12 +22,12 @@ import pytest
 from exporters.base import Machine
 from exporters.serato import tlv
 from exporters.tags.edit import read_state
+from moodzone_agent.background.service import Step as ServiceStep
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import compose, render_blocks
 from moodzone_agent.errors import AudioError, UsageError
 from moodzone_agent.library.store import Library
-from moodzone_agent.service import Step as ServiceStep
 from moodzone_agent.setup import steps
 from moodzone_agent.setup.finding import common_folders, find_programs, music_folders, without_nested
 from moodzone_agent.setup.listening import Player, cut_excerpt, tracks_to_judge

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from moodzone_agent.background.single import AgentLock, holder
 from moodzone_agent.config import Places
 from moodzone_agent.errors import UsageError
-from moodzone_agent.single import AgentLock, holder
 from tests.agent.conftest import no_root
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ AGENT = """
 import sys
 from pathlib import Path
 from moodzone_agent.config import Places
-from moodzone_agent.single import AgentLock
+from moodzone_agent.background.single import AgentLock
 with AgentLock(Places.under(Path(sys.argv[1]))):
     print("runs", flush=True)
     sys.stdin.read()

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from exporters.tags.edit import encoded_audio_digest, read_state
-from moodzone_agent import control
+from moodzone_agent.background import control
 from moodzone_agent.config import Places
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Label, LabelOrigin, Zone

@@ -20,14 +20,15 @@ from exporters.base import Want, WriteStatus
 from exporters.tags.collection import TagSettings
 from exporters.tags.edit import TagField, read_state
 from exporters.undo import Outcome
-from moodzone_agent import control, removal
+from moodzone_agent import removal
+from moodzone_agent.background import control
+from moodzone_agent.background.single import AgentLock
 from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import JournalError, UsageError
 from moodzone_agent.library.label_csv import export_labels
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import MountTable, Volume
-from moodzone_agent.single import AgentLock
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from moodzone_agent.undoing import undo_run
 from moodzone_agent.writing import WriteResult, wanted

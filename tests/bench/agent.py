@@ -19,7 +19,7 @@ from typing import Final
 import psutil
 
 from exporters.tags.edit import read_state
-from moodzone_agent import control
+from moodzone_agent.background import control
 from moodzone_agent.config import AgentSettings, Places
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import compose, render_blocks

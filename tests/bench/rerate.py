@@ -34,8 +34,8 @@ from moodzone_agent.types import Estimate
 from tests.agent.classify.bundles import with_head
 from tests.bench.machine import describe
 from tests.bench.report import Figures, Value, parser, report
-from trainer.export_head import head_to_onnx
-from trainer.strategies import STRATEGIES, USER_WEIGHT, Labelled, load_base
+from trainer.export.head import head_to_onnx
+from trainer.finetuning.strategies import STRATEGIES, USER_WEIGHT, Labelled, load_base
 
 _AIM: Final = 60.0
 """Seconds for the tracks of `_LIBRARY`."""

@@ -15,7 +15,7 @@ from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.features.track import TrackAccumulator
 from tests.bench.machine import describe
 from tests.bench.report import Figures, Value, parser, report
-from trainer.tempo import samples_of, song_of
+from trainer.pretraining.tempo import samples_of, song_of
 
 SECONDS: Final = 120.0
 TOLERANCE: Final = 0.04

@@ -20,7 +20,7 @@ from moodzone_agent.features.spec import FRAME_SECONDS
 from moodzone_agent.features.track import TrackAccumulator
 from tests.bench.machine import describe
 from tests.bench.report import Figures, parser, report
-from trainer.tempo import samples_of, song_of
+from trainer.pretraining.tempo import samples_of, song_of
 
 SECONDS: Final = 120.0
 _FULL: Final = (SectionKind.GROOVE, SectionKind.DROP)

@@ -14,9 +14,9 @@ from moodzone_agent.classify.bundle import HEAD_MODEL, MANIFEST, PRETRAINED, Bun
 from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.types import Zone
-from trainer.export_head import head_to_onnx
-from trainer.finetune import Recipe, tune
-from trainer.strategies import Labelled, load_base
+from trainer.export.head import head_to_onnx
+from trainer.finetuning.finetune import Recipe, tune
+from trainer.finetuning.strategies import Labelled, load_base
 
 
 def make_labelled_music(

@@ -15,7 +15,10 @@ from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.types import Cuts
 from tests.trainer.deam_folder import make_deam
 from trainer import cli
-from trainer.benchmark import (
+from trainer.datasets.deam import Song, load_deam
+from trainer.datasets.splits import FOLDS
+from trainer.finetuning.strategies import STRATEGIES
+from trainer.judgement.benchmark import (
     MAJORITY,
     STAND_IN_LABELS,
     UNTUNED,
@@ -27,11 +30,8 @@ from trainer.benchmark import (
     split_parts,
     stand_in_parts,
 )
-from trainer.datasets.deam import Song, load_deam
-from trainer.datasets.splits import FOLDS
-from trainer.ensemble import NormalScores, zone_probabilities
-from trainer.pretrain import TrainingData
-from trainer.strategies import STRATEGIES
+from trainer.pretraining.ensemble import NormalScores, zone_probabilities
+from trainer.pretraining.pretrain import TrainingData
 
 
 def made_up(songs: int = 200) -> TrainingData:

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics
 
 from moodzone_agent.types import ZONES
-from trainer.evaluate import classification, regression, sure_from
+from trainer.judgement.evaluate import classification, regression, sure_from
 
 ranks = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
 

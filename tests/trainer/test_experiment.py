@@ -19,14 +19,14 @@ from moodzone_agent.errors import DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.types import ZONES, LabelOrigin
 from tests.trainer.music import make_track
-from trainer import cli, cli_learning
+from trainer import cli
+from trainer.commands import learning as cli_learning
 from trainer.datasets.deam import Song
 from trainer.datasets.splits import FOLDS, label_folds
 from trainer.datasets.store import analyse_into, open_cache
 from trainer.datasets.user import UserLabel
-from trainer.deam_rows import deam_labelled
-from trainer.ensemble import NormalScores
-from trainer.experiment import (
+from trainer.finetuning.deam_rows import deam_labelled
+from trainer.finetuning.experiment import (
     EXPERIMENTS,
     MAJORITY,
     UNTUNED,
@@ -38,10 +38,11 @@ from trainer.experiment import (
     pretrained_bundle,
     ranked,
 )
-from trainer.heads import TreesHead
-from trainer.pretrain import TrainingData
-from trainer.strategies import STRATEGIES, Base, Labelled, held_out
-from trainer.user import UserData
+from trainer.finetuning.heads import TreesHead
+from trainer.finetuning.strategies import STRATEGIES, Base, Labelled, held_out
+from trainer.finetuning.user_rows import UserData
+from trainer.pretraining.ensemble import NormalScores
+from trainer.pretraining.pretrain import TrainingData
 
 AROUSAL = HEAD_INPUTS.index("arousal_mean")
 

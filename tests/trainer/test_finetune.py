@@ -21,9 +21,9 @@ from moodzone_agent.demo.encode import write_audio
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.types import LabelOrigin, Zone
 from trainer.datasets.user import UserLabel
-from trainer.finetune import Contest, recipe_of
-from trainer.strategies import Labelled
-from trainer.user import UserData, draw_salt, is_held_out, split
+from trainer.finetuning.finetune import Contest, recipe_of
+from trainer.finetuning.strategies import Labelled
+from trainer.finetuning.user_rows import UserData, draw_salt, is_held_out, split
 
 # onnx's own code calls what newer NumPy and protobuf deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

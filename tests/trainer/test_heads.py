@@ -17,11 +17,10 @@ from moodzone_agent.classify.pool import HEAD_INPUTS
 from moodzone_agent.errors import BundleError, DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.types import Zone
-from trainer import heads
-from trainer.ensemble import NormalScores
-from trainer.export_head import check_head_parity, head_to_onnx
-from trainer.finetune import Recipe, check_artists, check_enough, favour, tune
-from trainer.heads import (
+from trainer.export.head import check_head_parity, head_to_onnx
+from trainer.finetuning import heads
+from trainer.finetuning.finetune import Recipe, check_artists, check_enough, favour, tune
+from trainer.finetuning.heads import (
     Calibration,
     GaussianProcessHead,
     LogisticHead,
@@ -30,7 +29,8 @@ from trainer.heads import (
     Thresholds,
     TreesHead,
 )
-from trainer.strategies import STRATEGIES, Base, Labelled, held_out
+from trainer.finetuning.strategies import STRATEGIES, Base, Labelled, held_out
+from trainer.pretraining.ensemble import NormalScores
 
 # onnx's own code calls what newer NumPy and protobuf deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

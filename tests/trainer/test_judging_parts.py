@@ -14,13 +14,13 @@ from moodzone_agent.classify.bundle import load_bundle
 from moodzone_agent.classify.pool import HEAD_INPUTS
 from moodzone_agent.features.spec import FAMILIES, FEATURE_NAMES
 from moodzone_agent.types import Cuts
-from trainer import plots
-from trainer.ensemble import NormalScores
-from trainer.importance import FAMILY_OF, POOLED, permute, shares_of_gain
-from trainer.learning import SHOWN, Point, learning_curve, sizes
-from trainer.mislabelled import suspects
-from trainer.shift import domain_shift
-from trainer.strategies import Labelled, load_base
+from trainer.finetuning.learning_curve import SHOWN, Point, learning_curve, sizes
+from trainer.finetuning.strategies import Labelled, load_base
+from trainer.judgement import plots
+from trainer.judgement.importance import FAMILY_OF, POOLED, permute, shares_of_gain
+from trainer.judgement.mislabelled import suspects
+from trainer.judgement.shift import domain_shift
+from trainer.pretraining.ensemble import NormalScores
 
 FloatArray = NDArray[np.float64]
 

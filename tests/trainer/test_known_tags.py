@@ -12,8 +12,8 @@ from mutagen.mp4 import MP4FreeForm
 
 from moodzone_agent.classify.pool import HEAD_INPUTS
 from tests.trainer.music import make_track
-from trainer.known_tags import COLUMNS, TagsHead, is_minor, known_of, with_tags
-from trainer.strategies import Labelled
+from trainer.finetuning.known_tags import COLUMNS, TagsHead, is_minor, known_of, with_tags
+from trainer.finetuning.strategies import Labelled
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".aiff", ".flac", ".m4a", ".ogg"])

@@ -8,8 +8,8 @@ import pytest
 
 from moodzone_agent.types import Cuts
 from tests.trainer.deam_folder import make_deam
-from trainer.members import CANDIDATES, CLASSIFIERS, score_members
-from trainer.pretrain import pretrain
+from trainer.pretraining.members import CANDIDATES, CLASSIFIERS, score_members
+from trainer.pretraining.pretrain import pretrain
 
 # onnx's own code calls what newer NumPy and protobuf deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

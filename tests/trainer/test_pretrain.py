@@ -22,9 +22,9 @@ from moodzone_agent.pipeline import scan
 from moodzone_agent.rerating import rate_stored
 from moodzone_agent.types import Cuts
 from tests.trainer.deam_folder import make_deam
-from trainer.ensemble import AffectEnsemble, zone_probabilities
-from trainer.export_onnx import check_parity, to_onnx
-from trainer.pretrain import pretrain
+from trainer.export.ensemble import check_parity, to_onnx
+from trainer.pretraining.ensemble import AffectEnsemble, zone_probabilities
+from trainer.pretraining.pretrain import pretrain
 
 # onnx's own code calls what newer NumPy and protobuf deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -21,12 +21,13 @@ from moodzone_agent.errors import UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES
 from moodzone_agent.types import ZONES, LabelOrigin, Zone
 from tests.trainer.labelled_music import make_head_bundle, make_labelled_music
-from trainer import cli, judging, plots, report
+from trainer import cli
 from trainer.datasets.store import open_cache
 from trainer.datasets.unified import Wanted, label_tracks, read_all
 from trainer.datasets.user import UserLabels
-from trainer.importance import predictor
-from trainer.judging import Rated, evaluate, rate_labelled
+from trainer.judgement import judging, plots, report
+from trainer.judgement.importance import predictor
+from trainer.judgement.judging import Rated, evaluate, rate_labelled
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,7 @@ from moodzone_agent.errors import BundleError
 from moodzone_agent.features.spec import FRAME_SECONDS, RIBBON_COLUMNS
 from moodzone_agent.features.track import TrackAccumulator
 from trainer.datasets.deam import aligned, load_deam
-from trainer.ribbon import FrameModel, Judged, Line, causal_inputs, check_parity, to_onnx
+from trainer.pretraining.ribbon import FrameModel, Judged, Line, causal_inputs, check_parity, to_onnx
 
 # onnx's own code calls what newer NumPy and protobuf deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -18,8 +18,8 @@ from moodzone_agent.pipeline import scan
 from moodzone_agent.types import Label, LabelOrigin, Zone
 from tests.trainer.music import make_track
 from trainer import cli
-from trainer.heads import GAMMA
-from trainer.suggest import spread_out
+from trainer.finetuning.heads import GAMMA
+from trainer.finetuning.suggest import spread_out
 
 Run = Callable[..., list[str]]
 

@@ -10,7 +10,7 @@ from moodzone_agent.demo.music import Song, Style, compose
 from moodzone_agent.features.drops import find_drops
 from moodzone_agent.features.frames import FrameAccumulator
 from moodzone_agent.features.spec import FRAME_COLUMNS
-from trainer.tempo import samples_of, song_of
+from trainer.pretraining.tempo import samples_of, song_of
 
 
 def drops_of(song: Song) -> list[float]:

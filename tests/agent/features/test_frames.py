@@ -14,7 +14,7 @@ from moodzone_agent.audio.rate import SAMPLE_RATE
 from moodzone_agent.demo.music import compose, render
 from moodzone_agent.features.frames import FrameAccumulator, FrameTable, _filterbanks
 from moodzone_agent.features.spec import FRAME_COLUMNS, FRAME_SAMPLES, HOP_LENGTH, N_FFT
-from trainer.filterbanks import filterbanks
+from trainer.pretraining.filterbanks import filterbanks
 
 _SILENCE = 1e-3
 """Mel power below which all is silence."""

@@ -22,7 +22,7 @@ from moodzone_agent.features.tempo import (
     log_prior,
     tempo,
 )
-from trainer.tempo import (
+from trainer.pretraining.tempo import (
     GENRES,
     TEMPO_WEIGHTS,
     Genre,

@@ -1,0 +1,1 @@
+"""The commands of ``moodzone``, a module for each group."""

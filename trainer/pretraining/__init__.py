@@ -1,0 +1,1 @@
+"""From DEAM to the bundle that ships."""
