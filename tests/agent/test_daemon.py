@@ -68,9 +68,9 @@ def running(world: World, places: Places, machine: Machine) -> Iterator[Agent]:
         yield agent
 
 
-def rounds(agent: Agent, until: Callable[[], bool] | None = None) -> None:
+def rounds(agent: Agent, until: Callable[[], bool] | None = None, *, seconds: float = 30) -> None:
     """Let the agent work until something holds, or for as many rounds as see to all that happened before."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + seconds
     count = 0
     while (count < 8) if until is None else not until():
         assert time.monotonic() < end, f"it did not come to pass; {agent.__dict__}"
@@ -116,13 +116,14 @@ def test_a_new_track_gets_its_zone_and_is_read_once(
     assert control.read_status(places) is None
 
 
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.soak)])
 def test_many_files_at_once_are_each_read_once(
-    world: World, places: Places, machine: Machine, tmp_path: Path
+    world: World, places: Places, machine: Machine, tmp_path: Path, count: int
 ) -> None:
-    made = [make_track(tmp_path / f"{seed}.wav", seed=seed, seconds=0.6) for seed in range(40)]
+    made = [make_track(tmp_path / f"{seed}.wav", seed=seed, seconds=0.6) for seed in range(count)]
     with running(world, places, machine) as agent:
         paths = [world.add(path, f"new/{path.name}") for path in made]
-        rounds(agent, lambda: all(marked(path) for path in paths))
+        rounds(agent, lambda: all(marked(path) for path in paths), seconds=600)
         analysed = [name for name, kind in world.reads if kind == "analysed"]
         assert sorted(analysed) == sorted(path.name for path in paths)
 
