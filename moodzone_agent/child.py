@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Final
 
-from moodzone_agent.background.priority import lower_priority
+from moodzone_agent.priority import lower_priority
 
 _FAILED: Final = 1
 _ORPHANED: Final = 1

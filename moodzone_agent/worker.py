@@ -92,7 +92,7 @@ def _answer(do: Job, task: Any, desk: Desk) -> tuple[Any, FileError | OSError | 
 def _limit_resources() -> None:
     """No file may take all memory, fill the disk with the cores of crashes, or push ahead where the parent doesn't."""
     if sys.platform == "win32":
-        from moodzone_agent.background.priority import lower_as_parent
+        from moodzone_agent.priority import lower_as_parent
 
         lower_as_parent()
         return

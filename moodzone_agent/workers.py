@@ -272,6 +272,11 @@ def default_jobs() -> int:
     return os.cpu_count() or 1
 
 
+def half_the_cores() -> int:
+    """Half as many, 1 at least."""
+    return max(1, default_jobs() // 2)
+
+
 def _death(code: int | None) -> str:
     """Why a worker died, from its exit code."""
     if code is not None and code == -getattr(signal, "SIGKILL", 0):

@@ -29,7 +29,6 @@ from exporters.tags.collection import TagCollection
 from moodzone_agent import __version__
 from moodzone_agent.background import control
 from moodzone_agent.background.control import AgentStatus, Request, WatchedFolder
-from moodzone_agent.background.priority import half_the_cores, lower_priority
 from moodzone_agent.background.quiet import Permission, Surroundings, decide
 from moodzone_agent.background.single import AgentLock
 from moodzone_agent.classify.registry import Registry
@@ -62,8 +61,10 @@ from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
 from moodzone_agent.pipeline import ScanResult, scan
+from moodzone_agent.priority import lower_priority
 from moodzone_agent.types import MarkState
 from moodzone_agent.watch.source import Watcher
+from moodzone_agent.workers import half_the_cores
 from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
 
 TICK_SECONDS: Final = 1.0

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moodzone_agent.background import priority
-from moodzone_agent.background.priority import half_the_cores, lower_priority
+from moodzone_agent import workers
+from moodzone_agent.priority import lower_priority
+from moodzone_agent.workers import half_the_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = (
@@ -20,7 +21,7 @@ READ = (
 )
 LOWER = f"""
 import subprocess, sys
-from moodzone_agent.background.priority import lower_priority
+from moodzone_agent.priority import lower_priority
 lower_priority()
 lower_priority()
 {READ}
@@ -53,5 +54,5 @@ def test_a_system_that_refuses_stops_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("cores", "jobs"), [(1, 1), (2, 1), (3, 1), (8, 4)])
 def test_half_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int) -> None:
-    monkeypatch.setattr(priority, "default_jobs", lambda: cores)
+    monkeypatch.setattr(workers, "default_jobs", lambda: cores)
     assert half_the_cores() == jobs

@@ -6,8 +6,6 @@ import logging
 import os
 import sys
 
-from moodzone_agent.workers import default_jobs
-
 _log = logging.getLogger(__name__)
 
 
@@ -32,11 +30,6 @@ def lower_priority() -> None:
                 _throttle_disk()
     except (OSError, psutil.Error) as error:
         _log.debug("the priority cannot be lowered: %s", error)
-
-
-def half_the_cores() -> int:
-    """As many workers as half the processors this process may use, 1 at least."""
-    return max(1, default_jobs() // 2)
 
 
 if sys.platform == "win32":
