@@ -6,15 +6,17 @@ we wrote there is never one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from exporters.base import Collection, Field, Place, Sighting, comparable
+from exporters.lists import list_marks
+from exporters.planning import colour_marks, text_marks
 from exporters.tags import mapping
-from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
+from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, values_of_ours
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Mark, MarkState, Zone
 
@@ -51,6 +53,8 @@ class Finding:
     verdict: Verdict
     zone: Zone | None
     """None where it shows several."""
+    replaced: Zone | None
+    """The zone of ours that stood there before; None where that isn't known."""
     target: str
     sighting: Sighting
     audio_id: str
@@ -84,9 +88,25 @@ def find_corrections(
             seen.append((sighting.place, event))
         record = library.file(sighting.place.track)
         if verdict is not Verdict.NOTHING and record is not None and record.audio_id is not None:
-            yield Finding(verdict, zone, collection.target, sighting, record.audio_id)
+            replaced = _zone_written(collection, place.field, events)
+            yield Finding(verdict, zone, replaced, collection.target, sighting, record.audio_id)
     if seen:
         library.add_place_events(collection.target, collection.path, seen)
+
+
+def accepted(place: Place, value: str, events: Iterable[PlaceEvent]) -> PlaceEvent:
+    """What is added to a place's history when its value became a label, or agrees with one.
+
+    From then on it is the user's, and what we wrote there before would be a change again. But our token beside the
+    user's stays ours, and so does membership of our lists, which follow the next label.
+    """
+    ours = ""
+    if place.field is Field.LIST:
+        ours = value
+    elif place.field is Field.TEXT:
+        tokens = sorted(values_of_ours(events))
+        ours = next((token for token in tokens if mapping.has_token(value, Mark.from_token(token))), "")
+    return PlaceEvent(PlaceEventKind.ACCEPTED, value, ours)
 
 
 def settle_vanished(findings: Sequence[Finding], library: Library) -> list[Path]:
@@ -119,6 +139,8 @@ def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zo
     for event in events:
         if event.kind is PlaceEventKind.WROTE:
             written.append(event)
+        elif event.kind is PlaceEventKind.ACCEPTED:  # it knew all that came before
+            written = [event]
         elif event.kind is PlaceEventKind.UNDONE:
             written.clear()
     if not written or sighting.value in {written[-1].value, events[0].value}:
@@ -126,7 +148,7 @@ def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zo
     last = written[-1].ours
     users = _users(sighting, last)
     zones = {mark.zone for mark in users}
-    if not zones:
+    if not zones or (sighting.place.field is Field.TEXT and zones == _accepted_zones(written[-1])):
         return Verdict.NOTHING, None
     if len(zones) > 1:
         return Verdict.CONFLICT, None
@@ -145,20 +167,44 @@ def _judge_read(
 ) -> tuple[Verdict, Zone | None]:
     """What a value means in a place that we only read: another zone than at the first look is a correction.
 
-    A token that we ever wrote into the file's tags is a copy of ours.
+    Or than the one accepted last. A token that we ever wrote into the file's tags is a copy of ours.
     """
-    if sighting.value == events[0].value or not sighting.marks:
+    accepted = next((event for event in reversed(events) if event.kind is PlaceEventKind.ACCEPTED), None)
+    if sighting.value == (accepted or events[0]).value or not sighting.marks:
         return Verdict.NOTHING, None
-    marks = sighting.marks
+    zones = {mark.zone for mark in sighting.marks}
     if sighting.place.field is Field.TEXT:
         in_tags = Place(sighting.place.track, Field.TEXT)
         ours = {event.ours for event in library.place_history(_TAGS, Path(_TAGS), in_tags)}
-        words = mapping.without_spelled(sighting.value, ours - {""})
-        marks = tuple(mark for mark, _ in mapping.find_tokens(words, None))
-    zones = {mark.zone for mark in marks}
+        zones = _zones_in(mapping.without_spelled(sighting.value, ours - {""}))
+        if accepted and zones == _zones_in(mapping.without_spelled(accepted.value, ours - {""})):
+            return Verdict.NOTHING, None
     if len(zones) > 1:
         return Verdict.CONFLICT, None
     return (Verdict.CORRECTED, next(iter(zones))) if zones else (Verdict.NOTHING, None)
+
+
+def _zone_written(collection: Collection, field: Field, events: Sequence[PlaceEvent]) -> Zone | None:
+    """The zone that we wrote last into a place."""
+    ours = next((event.ours for event in reversed(events) if event.kind is PlaceEventKind.WROTE), "")
+    match field:
+        case Field.COLOUR:
+            marks = colour_marks(ours, collection.colours)
+        case Field.LIST:
+            marks = list_marks(ours)
+        case _:
+            marks = text_marks(ours)
+    return marks[0].zone if len(marks) == 1 else None
+
+
+def _zones_in(text: str, ours: str = "") -> set[Zone]:
+    """The zones of a text's tokens but for ours."""
+    return {mark.zone for mark, is_ours in mapping.find_tokens(text, Mark.from_token(ours)) if not is_ours}
+
+
+def _accepted_zones(event: PlaceEvent) -> set[Zone]:
+    """What the user's tokens of an accepted text say: to edit the words beside them says nothing new."""
+    return _zones_in(event.value, event.ours) if event.kind is PlaceEventKind.ACCEPTED else set()
 
 
 def _users(sighting: Sighting, ours: str) -> tuple[Mark, ...]:
@@ -181,7 +227,7 @@ def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | 
             continue
         verdict, zone = _judge_tags(sighting, own, library)
         if verdict is not Verdict.NOTHING:
-            yield Finding(verdict, zone, collection.target, sighting, record.audio_id)
+            yield Finding(verdict, zone, own.zone, collection.target, sighting, record.audio_id)
 
 
 def _judge_tags(sighting: Sighting, own: Mark, library: Library) -> tuple[Verdict, Zone | None]:

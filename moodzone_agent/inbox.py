@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from exporters.base import Collection, Field
-from moodzone_agent.corrections import Finding, Verdict
+from exporters.base import Collection, Field, Place
+from exporters.tags.collection import TagCollection
+from moodzone_agent.corrections import Finding, Verdict, accepted
 from moodzone_agent.errors import UsageError
 from moodzone_agent.library.corrections import Correction, Corrections, CorrectionState
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
@@ -36,7 +38,26 @@ _WHY: Final = {
     Verdict.ECHO: "it shows a mark that MoodZone wrote earlier; a stale program or an old copy may have put it back",
     Verdict.CONFLICT: "it says several zones",
 }
+_MEANWHILE: Final = "you said {} elsewhere, and it isn't known which was said last"
 _DISAGREE: Final = "two places say different zones, and it isn't known which was said last"
+_LATER: Final = "said otherwise later"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at all of a collection."""
+
+    time_ns: int
+    label_arrival: int
+    """The last entry of the label history by then."""
+
+    @classmethod
+    def parse(cls, text: str | None) -> _Look:
+        time_ns, _, arrival = (text or "0").partition(" ")
+        return cls(int(time_ns), int(arrival or 0))
+
+    def __str__(self) -> str:
+        return f"{self.time_ns} {self.label_arrival}"
 
 
 class Inbox:
@@ -65,7 +86,7 @@ class Inbox:
         """
         target, path = collection.target, collection.path
         key = f"looked at {collection.name}"
-        now, last_look = self._now(), int(self._library.meta(key) or 0)
+        now, last_look = self._now(), _Look.parse(self._library.meta(key))
         found = {
             finding.sighting.place: finding for finding in findings if finding.verdict is not Verdict.VANISHED
         }
@@ -80,11 +101,11 @@ class Inbox:
             )
             known = {(one.place, one.value) for one in earlier}
             for place, finding in found.items():
-                label = self._library.label(finding.audio_id)
-                if (place, finding.sighting.value) in known or (label and label.zone is finding.zone):
+                if (place, finding.sighting.value) in known:
                     continue
                 moment = finding.sighting.time_ns
-                why = _WHY.get(finding.verdict, "")
+                since = last_look if moment is None else _Look(moment, 0)
+                state, why = self._state_of(finding, since)
                 self._corrections.add(
                     finding.audio_id,
                     finding.zone,
@@ -93,21 +114,26 @@ class Inbox:
                     path,
                     place,
                     finding.sighting.value,
-                    state=CorrectionState.HELD if why else CorrectionState.RESTING,
+                    state=state,
                     why=why,
-                    after_ns=last_look if moment is None else moment,
+                    after_ns=since.time_ns,
                     until_ns=now if moment is None else moment,
                 )
-                new += 1
+                if state is CorrectionState.TAKEN:
+                    self._accept_value(target, path, place, finding.sighting.value)
+                else:
+                    new += 1
             if among is None:
-                self._library.set_meta(key, str(now))
+                self._library.set_meta(key, str(_Look(now, self._library.last_arrival())))
         return new
 
     def settle(self) -> list[Correction]:
         """Take what rests, or hold it; returns what was settled, as it is now."""
         resting = self.resting()
         with self._library.transaction():
-            left = self._decide_disagreements(resting)
+            overruled = [one for one in resting if self._is_overruled(one)]
+            self._corrections.settle(overruled, CorrectionState.WITHDRAWN, _LATER)
+            left = self._decide_disagreements([one for one in resting if one not in overruled])
             groups = defaultdict(list)
             for one in left:
                 groups[one.target, one.collection].append(one)
@@ -133,10 +159,7 @@ class Inbox:
         """Say that a held correction is none; the next write replaces it, where it isn't a word of the user's."""
         one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
         with self._library.transaction():
-            self._corrections.settle([one], CorrectionState.REJECTED)
-            if one.place.field is not Field.TEXT:
-                event = PlaceEvent(PlaceEventKind.PLANNED, one.value, one.value)
-                self._library.add_place_events(one.target, one.collection, [(one.place, event)])
+            self._reject(one)
         return one
 
     def take_back(self, number: int) -> Correction:
@@ -151,8 +174,48 @@ class Inbox:
                 self._library.retract_label(one.audio_id, "cli", self._now())
             else:
                 self._library.add_label(before)
-            self._corrections.settle([one], CorrectionState.REJECTED)
+            self._reject(one)
         return one
+
+    def _reject(self, one: Correction) -> None:
+        """Let the next write replace what stands there, where it isn't a word of the user's."""
+        self._corrections.settle([one], CorrectionState.REJECTED)
+        if one.place.field is not Field.TEXT:
+            event = PlaceEvent(PlaceEventKind.PLANNED, one.value, one.value)
+            self._library.add_place_events(one.target, one.collection, [(one.place, event)])
+
+    def _accept_value(self, target: str, collection: Path, place: Place, value: str) -> None:
+        """Note in the place's history that its value is the user's word."""
+        if target != TagCollection.target:  # there our own field beside the token tells
+            event = accepted(place, value, self._library.place_history(target, collection, place))
+            self._library.add_place_events(target, collection, [(place, event)])
+
+    def _state_of(self, finding: Finding, since: _Look) -> tuple[CorrectionState, str]:
+        """What becomes of what was found, and if it is held, why. It was said after ``since``."""
+        label = self._library.label(finding.audio_id)
+        if label is not None and label.zone is finding.zone:
+            return CorrectionState.TAKEN, ""  # it is known from now on, and no news when the label changes
+        why = _WHY.get(finding.verdict, "")
+        if not why and label is not None and self._may_be_older(finding, label, since):
+            why = _MEANWHILE.format(label.zone)
+        return (CorrectionState.HELD if why else CorrectionState.RESTING), why
+
+    def _may_be_older(self, finding: Finding, label: Label, since: _Look) -> bool:
+        """Whether it may have been said before the label that it contradicts."""
+        if finding.target == label.source or finding.replaced is label.zone:
+            return False  # it replaced that program's own last word, or the label itself
+        arrival = self._library.last_arrival(finding.audio_id)
+        return label.time_ns > since.time_ns and arrival > since.label_arrival
+
+    def _is_overruled(self, one: Correction) -> bool:
+        """Whether the user said otherwise after it was found."""
+        last = self._library.last_arrival(one.audio_id)
+        if one.label_arrival is None or last <= one.label_arrival:
+            return False
+        said = self._library.labels(one.audio_id)[-1]
+        if said.origin is LabelOrigin.WEAK or said.zone is one.zone:
+            return False
+        return said.source in BY_HAND or said.time_ns >= one.until_ns
 
     def _get(self, number: int, *states: CorrectionState) -> Correction:
         one = self._corrections.get(number)
@@ -177,7 +240,7 @@ class Inbox:
                 self._corrections.settle(group, CorrectionState.HELD, _DISAGREE)
             else:
                 *earlier, last = sorted(group, key=lambda one: one.until_ns)
-                self._corrections.settle(earlier, CorrectionState.WITHDRAWN, "said otherwise later")
+                self._corrections.settle(earlier, CorrectionState.WITHDRAWN, _LATER)
                 left.append(last)
         return left
 
@@ -207,6 +270,7 @@ class Inbox:
                 confirmed = one.verdict == Verdict.CONFIRMED
                 origin = LabelOrigin.CONFIRMED if confirmed else LabelOrigin.CORRECTED
                 self._library.add_label(Label(one.audio_id, wanted, origin, one.target, one.until_ns))
+            self._accept_value(one.target, one.collection, one.place, one.value)
         self._corrections.settle(group, CorrectionState.TAKEN)
 
 

@@ -22,7 +22,7 @@ from moodzone_agent.config import Places, Settings
 from moodzone_agent.errors import CollectionError, FileError, LibraryError
 from moodzone_agent.library.backup import erase as erase_library_backups
 from moodzone_agent.library.backup import erase_rest
-from moodzone_agent.library.records import FileStatus
+from moodzone_agent.library.records import FileStatus, values_of_ours
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import open_collection
 from moodzone_agent.undoing import AWAY, undo_run
@@ -31,7 +31,6 @@ from moodzone_agent.writing import (
     preview,
     remember_file,
     remove_mark,
-    values_of_ours,
     write_zones,
 )
 

@@ -17,7 +17,7 @@ from exporters.journal import Run
 from exporters.tags.collection import TagCollection, TagSettings
 from exporters.tags.edit import apply_mark, preview_text, read_state
 from moodzone_agent.errors import FileError
-from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, Stamp, TrackRecord
+from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, Stamp, TrackRecord, values_of_ours
 from moodzone_agent.library.store import Library
 from moodzone_agent.library.volumes import is_player_volume
 from moodzone_agent.types import Zone
@@ -262,20 +262,6 @@ def ours_in(collection: Collection, library: Library) -> Callable[[Place], froze
     histories = library.place_events(collection.target, collection.path)
     by_name = {(comparable(place.track), place.field): events for place, events in histories.items()}
     return lambda place: values_of_ours(by_name.get((comparable(place.track), place.field), []))
-
-
-def values_of_ours(events: Iterable[PlaceEvent]) -> frozenset[str]:
-    """What of ours may stand in a place: what was written last, and what may have been written since."""
-    written, planned = "", set[str]()
-    for event in events:
-        match event.kind:
-            case PlaceEventKind.PLANNED:
-                planned.add(event.ours)
-                continue
-            case PlaceEventKind.WROTE | PlaceEventKind.UNDONE:
-                written = event.ours
-        planned = set()
-    return frozenset({written, *planned} - {""})
 
 
 def _token_in_tags(path: Path) -> frozenset[str]:

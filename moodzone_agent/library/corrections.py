@@ -55,6 +55,8 @@ class Correction:
     """and not after this one: two looks, or twice the time that the program tells. By the machine's clock."""
     over: bool
     """Whether the place showed something else since."""
+    label_arrival: int | None
+    """The last entry of the label history when it was found."""
 
 
 class Corrections:
@@ -122,6 +124,7 @@ class Corrections:
                 after_ns=after_ns,
                 until_ns=until_ns,
                 found_ns=time.time_ns(),
+                label_arrival=library.last_arrival(),
             )
 
     def settle(self, corrections: Iterable[Correction], state: CorrectionState, why: str = "") -> None:
@@ -164,6 +167,7 @@ class Corrections:
                 after_ns=row["after_ns"],
                 until_ns=row["until_ns"],
                 over=bool(row["over"]),
+                label_arrival=row["label_arrival"],
             )
             for row in rows
         ]

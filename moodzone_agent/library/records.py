@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -168,6 +168,8 @@ class PlaceEventKind(StrEnum):
     PLANNED = "planned"
     """About to be written. Whether it was, the next event tells."""
     WROTE = "wrote"
+    ACCEPTED = "accepted"
+    """What the user put there became a label, or agreed with one."""
     UNDONE = "undone"
 
 
@@ -182,6 +184,20 @@ class PlaceEvent:
     """What of the value is ours: a token, a colour, a list."""
     edited_ns: int | None = None
     """When it was put there, where the program records that."""
+
+
+def values_of_ours(events: Iterable[PlaceEvent]) -> frozenset[str]:
+    """What of ours may stand in a place: what was written last, and what may have been written since."""
+    written, planned = "", set[str]()
+    for event in events:
+        match event.kind:
+            case PlaceEventKind.PLANNED:
+                planned.add(event.ours)
+                continue
+            case PlaceEventKind.WROTE | PlaceEventKind.ACCEPTED | PlaceEventKind.UNDONE:
+                written = event.ours
+        planned = set()
+    return frozenset({written, *planned} - {""})
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,9 +213,33 @@ CREATE TABLE affect (
 );
 """
 
+_VERSION_7: Final = """
+-- The last entry of the label history when the correction was found; NULL where that was never noted.
+ALTER TABLE correction ADD COLUMN label_arrival INTEGER;
+
+-- What stands in a place may be accepted as the user's word. SQLite can't change a CHECK.
+CREATE TABLE new_place_event (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection INTEGER NOT NULL REFERENCES collection,
+    volume INTEGER NOT NULL REFERENCES volume,
+    path BLOB NOT NULL,                  -- of the track's file, inside the volume
+    field TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('seen', 'planned', 'wrote', 'accepted', 'undone')),
+    value TEXT NOT NULL,
+    ours TEXT NOT NULL,                  -- what of the value is ours: a token, a colour, a list
+    edited_ns INTEGER,                   -- when it was put there, where the program records that
+    time_ns INTEGER NOT NULL
+);
+INSERT INTO new_place_event SELECT * FROM place_event ORDER BY arrival;
+DROP TABLE place_event;
+ALTER TABLE new_place_event RENAME TO place_event;
+CREATE INDEX place_event_by_place ON place_event (collection, volume, path, field, arrival);
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3),
     *(_VERSION_4, _VERSION_5, _VERSION_6),
+    _VERSION_7,
 )
 """The script at index ``n`` leads from version ``n`` to ``n + 1``. A released script is never edited."""
 

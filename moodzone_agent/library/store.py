@@ -420,9 +420,10 @@ class Library:
         rows = self._rows(f"SELECT * FROM label WHERE {wanted} ORDER BY arrival", values)
         return [_label_event(row) for row in rows]
 
-    def last_arrival(self) -> int:
-        """The number of the last entry of the label history; 0 if there is none."""
-        return int(self._rows("SELECT ifnull(max(arrival), 0) FROM label")[0][0])
+    def last_arrival(self, audio_id: str | None = None) -> int:
+        """The number of the last entry of the label history, or of one recording's; 0 if there is none."""
+        wanted, values = ("TRUE", ()) if audio_id is None else ("audio_id = ?", (audio_id,))
+        return int(self._rows(f"SELECT ifnull(max(arrival), 0) FROM label WHERE {wanted}", values)[0][0])
 
     def learnable(self, features_version: int) -> tuple[dict[Zone, int], int]:
         """Recordings with these features by the zone of their label, weak ones too; and how many lack such features."""

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import closing
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -28,19 +29,27 @@ from exporters.virtualdj.collection import VirtualDjCollection, VirtualDjSetting
 from moodzone_agent import removal
 from moodzone_agent.commands import shared as cli_shared
 from moodzone_agent.config import Places, Settings
-from moodzone_agent.corrections import Verdict, find_corrections, judge, settle_vanished
+from moodzone_agent.corrections import Verdict, accepted, find_corrections, judge, settle_vanished
 from moodzone_agent.errors import UsageError
 from moodzone_agent.inbox import Inbox
 from moodzone_agent.library.corrections import Correction
-from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, PlaceEvent, PlaceEventKind, Stamp
+from moodzone_agent.library.records import (
+    Analysis,
+    FileRecord,
+    FileStatus,
+    PlaceEvent,
+    PlaceEventKind,
+    Stamp,
+    values_of_ours,
+)
 from moodzone_agent.machine import find_collections, open_collection, this_machine
 from moodzone_agent.types import Estimate, Label, LabelOrigin, Mark, MarkState, Zone
 from moodzone_agent.undoing import undo_run
-from moodzone_agent.writing import Want, values_of_ours, wanted, write_zones
+from moodzone_agent.writing import Want, wanted, write_zones
 from tests.agent.conftest import World
 from tests.contract.cases import MIXXX_TABLES
 
-SEEN, PLANNED, WROTE, UNDONE = PlaceEventKind
+SEEN, PLANNED, WROTE, ACCEPTED, UNDONE = PlaceEventKind
 ESTIMATE = Estimate((0.2, 0.6, 0.2), 5.0, 5.0, sure=True, model="test")
 
 
@@ -61,10 +70,10 @@ def playlists(world: World, originals: Path) -> M3u8Collection:
     return M3u8Collection(world.home / "Lists")
 
 
-def label(world: World, name: str, zone: Zone) -> None:
+def label(world: World, name: str, zone: Zone, *, source: str = "test", time_ns: int = 0) -> None:
     track = world.library.track_of(world.music / name)
     assert track is not None
-    world.library.add_label(Label(track.audio_id, zone, LabelOrigin.CORRECTED, "test", 0))
+    world.library.add_label(Label(track.audio_id, zone, LabelOrigin.CORRECTED, source, time_ns))
 
 
 def zone_of(world: World, name: str) -> tuple[Zone, str | None]:
@@ -317,6 +326,29 @@ def test_a_colour_that_stood_there_before_or_after_an_undo_means_nothing() -> No
     assert judge(no_zone, undone[:2]) == (Verdict.NOTHING, None)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("#GREEN? #purple", (Verdict.NOTHING, None)),
+        ("#purple, and other words", (Verdict.NOTHING, None)),
+        ("#GREEN?", (Verdict.NOTHING, None)),
+        ("#yellow", (Verdict.CORRECTED, Zone.YELLOW)),
+        ("#GREEN", (Verdict.CONFIRMED, Zone.GREEN)),
+    ],
+)
+def test_what_a_text_means_whose_token_was_accepted(
+    value: str, expected: tuple[Verdict, Zone | None]
+) -> None:
+    events = [PlaceEvent(SEEN, ""), PlaceEvent(WROTE, "#GREEN?", "#GREEN?")]
+    place = Place(TRACK, Field.TEXT)
+    beside = accepted(place, "#GREEN? #purple", events)
+    assert beside == PlaceEvent(ACCEPTED, "#GREEN? #purple", "#GREEN?")
+    assert judge(sighting(Field.TEXT, value), [*events, beside]) == expected
+    instead = accepted(place, "#purple", events)
+    assert instead == PlaceEvent(ACCEPTED, "#purple")
+    assert judge(sighting(Field.TEXT, "#GREEN?"), [*events, instead]) == (Verdict.CORRECTED, Zone.GREEN)
+
+
 def test_what_is_ours_in_a_place() -> None:
     planned = PlaceEvent(PLANNED, "green", "green")
     wrote = PlaceEvent(WROTE, "purple", "purple")
@@ -378,6 +410,35 @@ def test_a_correction_in_a_database_comes_back(world: World, mixxx: MixxxCollect
         "MoodZone YELLOW",
     ]
     assert sync(world, mixxx) == []
+
+
+def test_a_change_of_mind_back_to_what_we_wrote_is_a_correction(world: World, mixxx: MixxxCollection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, mixxx)
+    for colour, zone in ((0x8800CC, Zone.PURPLE), (0x00CC00, Zone.GREEN), (0x8800CC, Zone.PURPLE)):
+        mixxx_rows(mixxx, f"UPDATE library SET color = {colour} WHERE id = 1")
+        assert [(one.zone, str(one.state)) for one in sync(world, mixxx)] == [(zone, "taken")]
+        write(world, mixxx)
+        assert mixxx_rows(mixxx, "SELECT color FROM library WHERE id = 1") == [colour]
+        assert zone_of(world, "0.mp3") == (zone, "corrected by mixxx")
+
+
+def test_a_list_follows_a_later_label_where_a_colour_stays(world: World, mixxx: MixxxCollection) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, mixxx)
+    mixxx_rows(mixxx, "UPDATE library SET color = 0x8800CC WHERE id = 1")
+    purple = "UPDATE crates SET name = 'MoodZone PURPLE' WHERE name = 'MoodZone GREEN'"
+    mixxx_rows(mixxx, purple)
+    assert {str(one.state) for one in sync(world, mixxx)} == {"taken"}
+    label(world, "0.mp3", Zone.YELLOW, source="cli")
+    assert sync(world, mixxx) == []
+    write(world, mixxx)
+    assert sync(world, mixxx) == []
+    in_crates = """
+        SELECT name FROM crates JOIN crate_tracks ON crate_id = crates.id WHERE track_id = 1 ORDER BY name
+    """
+    assert mixxx_rows(mixxx, in_crates) == ["MoodZone YELLOW"]
+    assert mixxx_rows(mixxx, "SELECT color FROM library WHERE id = 1") == [0x8800CC]
 
 
 def test_a_write_to_a_database_is_undone_and_redone(world: World, mixxx: MixxxCollection) -> None:
@@ -444,6 +505,52 @@ def test_taken_back_while_it_rests_it_never_happened(world: World, playlists: M3
     move(playlists.path, "0.mp3", "PURPLE")  # and this time meant
     inbox.note(playlists, list(find_corrections(playlists, world.library)))
     assert [one.state for one in inbox.settle()] == ["taken"]
+
+
+def test_a_place_that_agreed_with_a_label_has_no_say_when_the_label_changes(
+    world: World, playlists: M3u8Collection
+) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, playlists)
+    move(playlists.path, "0.mp3", "PURPLE")
+    label(world, "0.mp3", Zone.PURPLE)
+    assert sync(world, playlists) == []
+    label(world, "0.mp3", Zone.YELLOW)
+    assert sync(world, playlists) == []
+    assert zone_of(world, "0.mp3")[0] is Zone.YELLOW
+    move(playlists.path, "0.mp3", "GREEN")  # said later
+    assert [(one.zone, str(one.state)) for one in sync(world, playlists)] == [(Zone.GREEN, "taken")]
+
+
+def test_a_label_given_while_a_correction_rests_overrules_it(world: World, playlists: M3u8Collection) -> None:
+    inbox = Inbox(world.library)
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, playlists)
+    move(playlists.path, "0.mp3", "PURPLE")
+    assert inbox.note(playlists, list(find_corrections(playlists, world.library))) == 1
+    label(world, "0.mp3", Zone.YELLOW, source="cli")
+    assert [(str(one.state), one.why) for one in inbox.settle()] == [("withdrawn", "said otherwise later")]
+    assert zone_of(world, "0.mp3") == (Zone.YELLOW, "corrected by cli")
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_correction_older_than_a_label_or_not_is_held_unless_it_replaced_it(
+    world: World, playlists: M3u8Collection, is_written: bool
+) -> None:
+    inbox = Inbox(world.library)
+    write(world, playlists)
+    inbox.note(playlists, list(find_corrections(playlists, world.library)))
+    model, source = zone_of(world, "0.mp3")
+    assert source is None
+    said, moved = (zone for zone in Zone if zone is not model)
+    label(world, "0.mp3", said, source="cli", time_ns=time.time_ns())
+    if is_written:
+        write(world, playlists)
+    move(playlists.path, "0.mp3", moved)
+    [found] = sync(world, playlists)
+    assert (str(found.state), found.zone) == ("taken" if is_written else "held", moved)
+    assert is_written or f"you said {said} elsewhere" in found.why
+    assert zone_of(world, "0.mp3")[0] is (moved if is_written else said)
 
 
 def test_of_two_programs_the_later_word_counts(world: World, playlists: M3u8Collection) -> None:
@@ -665,4 +772,9 @@ def test_a_change_in_a_place_that_is_only_read_is_a_correction(world: World, ori
     world.write()
     assert sync(world, collection) == []  # an old token of ours in its memory says nothing
     database(colours[Zone.GREEN], "my #purple words")
+    assert [one.zone for one in sync(world, collection)] == [Zone.PURPLE]
+    database(colours[Zone.GREEN], "my #purple thoughts")
+    label(world, "1.flac", Zone.YELLOW, source="cli")
+    assert sync(world, collection) == []
+    database(colours[Zone.PURPLE], "my #purple thoughts")  # the colour of the beginning, but put there again
     assert [one.zone for one in sync(world, collection)] == [Zone.PURPLE]
