@@ -233,16 +233,18 @@ def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | 
 def _judge_tags(sighting: Sighting, own: Mark, library: Library) -> tuple[Verdict, Zone | None]:
     if not sighting.marks:
         return Verdict.VANISHED, None
-    users = _users(sighting, own.token)
+    history = library.place_history(_TAGS, Path(_TAGS), sighting.place)
+    # What was accepted since the last write is newer than our own field.
+    accepted = history[-1] if history and history[-1].kind is PlaceEventKind.ACCEPTED else None
+    users = _users(sighting, accepted.ours if accepted else own.token)
     zones = {mark.zone for mark in users}
     if len(zones) > 1:
         return Verdict.CONFLICT, None
-    if not zones:
+    if not zones or (accepted and zones == _accepted_zones(accepted)):
         return Verdict.NOTHING, None
     (zone,) = zones
-    if zone is own.zone:
+    if accepted is None and zone is own.zone:
         confirmed = own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
         return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
-    history = library.place_history(_TAGS, Path(_TAGS), sighting.place)
     is_echo = any(mapping.has_token(sighting.value, Mark.from_token(event.ours)) for event in history)
     return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from exporters.base import Collection, Field, Place
-from exporters.tags.collection import TagCollection
 from moodzone_agent.corrections import Finding, Verdict, accepted
 from moodzone_agent.errors import UsageError
 from moodzone_agent.library.corrections import Correction, Corrections, CorrectionState
@@ -186,9 +185,8 @@ class Inbox:
 
     def _accept_value(self, target: str, collection: Path, place: Place, value: str) -> None:
         """Note in the place's history that its value is the user's word."""
-        if target != TagCollection.target:  # there our own field beside the token tells
-            event = accepted(place, value, self._library.place_history(target, collection, place))
-            self._library.add_place_events(target, collection, [(place, event)])
+        event = accepted(place, value, self._library.place_history(target, collection, place))
+        self._library.add_place_events(target, collection, [(place, event)])
 
     def _state_of(self, finding: Finding, since: _Look) -> tuple[CorrectionState, str]:
         """What becomes of what was found, and if it is held, why. It was said after ``since``."""
