@@ -55,6 +55,10 @@ class LibraryError(RunError):
     """The library cannot be opened or used."""
 
 
+class LibraryUnavailableError(LibraryError):
+    """The library can't be used just now, since another program holds it or its disk is full; later it may be."""
+
+
 class DamagedLibraryError(LibraryError):
     """The library's file is damaged; `library.backup.open_or_recover` makes a sound one."""
 

@@ -413,21 +413,6 @@ def rewrites_allowed(planned: int, done_today: int, settings: AgentSettings, *, 
     return planned if consented else min(planned, max(0, settings.most_rewrites_a_day - done_today))
 
 
-def analysis_order(library: Library, version: int = FEATURES_VERSION) -> list[Path]:
-    """A file of each recording whose features are of another version: labelled ones first, then the newest first.
-
-    New is what was modified last. Errors: `LibraryError`.
-    """
-    modified = {record.path: record.stamp.mtime_ns for record in library.files()}
-    waiting = [
-        track
-        for track in library.tracks()
-        if track.paths and track.duration is not None and not library.has_features(track.audio_id, version)
-    ]
-    waiting.sort(key=lambda track: (track.label is None, -modified.get(track.paths[0], 0)))
-    return [track.paths[0] for track in waiting]
-
-
 def keeps_zones(library: Library, champion: Champion) -> bool:
     """Whether zones that are there stay as they are, since the model in use is the user's choice no more.
 

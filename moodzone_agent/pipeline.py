@@ -89,6 +89,7 @@ def scan(
     field: TagField = TagField.COMMENT,
     keep_zones: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Generator[ScanResult, None, None]:
     """Bring the library up to date with the folders; yields a result for every file, the quick ones first.
 
@@ -97,14 +98,16 @@ def scan(
     changes. A file that changes while it is read, or whose disk fails, is read once more at the end; if that
     is no better, it is said so, and the next scan tries again, since neither tells of the file.
     With `keep_zones` (see `learning.keeps_zones`) only what has no estimate yet is rated.
-    Whoever stops early closes the generator, which stops the workers; what was yielded is kept. Without a model
-    nothing is rated: only features are wanted.
+    Whoever stops early closes the generator, which stops the workers; what was yielded is kept. `on_wait` is called
+    several times a second, also while nothing is yielded, and may raise to end the scan. Without a model nothing
+    is rated: only features are wanted.
     """
     if model is not None:
-        rate_stored(library, model, keep_zones=keep_zones)
+        rate_stored(library, model, keep_zones=keep_zones, on_wait=on_wait)
     absolute = list(dict.fromkeys(Path(os.path.realpath(root)) for root in roots))
     scanning = _Scan(library, model, field, keep_zones=keep_zones)
-    quick = [result for root in absolute for result in scanning.look_at(root)]
+    quick = [result for root in absolute for result in scanning.look_at(root, on_wait)]
+    scanning.put_in_order()
     for root in absolute:
         library.mark_missing(root, scanning.seen, scanning.unreadable)
     plan = Plan(scanning.files, scanning.waiting())
@@ -117,7 +120,7 @@ def scan(
             if model is not None:
                 model.load()  # while the workers start
             while scanning.tasks:
-                for outcome in workers.run(scanning.tasks):
+                for outcome in workers.run(scanning.tasks, on_wait):
                     result = scanning.take(outcome)
                     if result is not None:
                         plan.count(outcome.task)
@@ -160,6 +163,8 @@ class _Scan:
         """What to store of each file being read, but for its outcome."""
         self._sizes = {size for _, size, _ in library.known_audio(FEATURES_VERSION)}
         self._sizes_in_round: set[int] = set()
+        self._outdated = False
+        """Whether recordings lack features of this version."""
         self._being_analysed: set[str] = set()
         """Audio ids that turned out to be new in this round."""
         self.seen: set[Path] = set()
@@ -171,10 +176,21 @@ class _Scan:
         """All that is to be read."""
         return chain(self.tasks, self._postponed)
 
-    def look_at(self, root: Path) -> Iterator[ScanResult]:
+    def put_in_order(self) -> None:
+        """After a change of the features come the labelled recordings, to learn from, and then the newest files."""
+        if self._outdated:
+            self.tasks = deque(sorted(self.tasks, key=self._urgency))
+
+    def _urgency(self, task: Task) -> tuple[bool, int]:
+        record = self._records[task.path]
+        is_labelled = record.audio_id is not None and self._library.label(record.audio_id) is not None
+        return not is_labelled, -record.stamp.mtime_ns
+
+    def look_at(self, root: Path, on_wait: Callable[[], None]) -> Iterator[ScanResult]:
         """Walk a folder: results for what needs no reading; the rest becomes tasks."""
         known = {record.path: record for record in self._library.files_under(root)}
         for item in walk(root):
+            on_wait()
             match item:
                 case Unreadable(path=path, reason=reason) if path not in self._told:
                     self._told.add(path)
@@ -207,6 +223,7 @@ class _Scan:
         if known.status is not FileStatus.OK:
             return ScanResult(known.path, known.status, known.reason)
         if known.audio_id is None or not self._library.has_features(known.audio_id, FEATURES_VERSION):
+            self._outdated = True
             return None
         changed = False
         if _hides_edits(known.stamp) and time.time_ns() - known.tags_checked_ns > _TAGS_STALE_NS:

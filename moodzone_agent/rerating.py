@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
@@ -45,11 +45,18 @@ def _bundle(model: str) -> str:
     return model.partition("@")[0]
 
 
-def rate_stored(library: Library, model: ZoneModel, *, keep_zones: bool = False) -> int:
+def rate_stored(
+    library: Library,
+    model: ZoneModel,
+    *,
+    keep_zones: bool = False,
+    on_wait: Callable[[], None] = lambda: None,
+) -> int:
     """Rate all tracks whose stored features this model hasn't seen; no audio is touched. Returns their number.
 
     With `keep_zones` those that another model has rated stay as they are.
-    Some hundred at once are read, rated on all processors and stored; whoever interrupts it keeps what is stored.
+    Some hundred at once are read, rated on all processors and stored. `on_wait` is called between them; what it raises
+    ends the rating, and what is stored is kept.
     """
     count = 0
     threads = os.cpu_count() or 1
@@ -59,6 +66,7 @@ def rate_stored(library: Library, model: ZoneModel, *, keep_zones: bool = False)
     with ThreadPoolExecutor(threads) as pool:
         try:
             for batch in chain(batches, repeat(None)):
+                on_wait()
                 if batch is not None:
                     model.load()
                     under_way.append(pool.submit(_rate_batch, model, batch))

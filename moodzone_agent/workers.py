@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
@@ -139,9 +139,10 @@ class AnalysisPool:
             worker.stop()
         self._workers.clear()
 
-    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: deque[Task], on_wait: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
         """Take tasks from the left and yield outcomes as they come, until none is left; more may be added meanwhile.
 
+        `on_wait` is called at least every `_CHECK_SECONDS`, and may raise to end the run.
         Errors: `RunError` where no worker can be started.
         """
         checked = time.monotonic()
@@ -151,6 +152,7 @@ class AnalysisPool:
             if not busy:
                 return
             answered = wait([worker.connection for worker in busy], timeout=_CHECK_SECONDS)
+            on_wait()
             elapsed, checked = time.monotonic() - checked, time.monotonic()
             for worker in busy:
                 if worker.connection in answered:

@@ -15,10 +15,11 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, Self
@@ -42,6 +43,7 @@ from moodzone_agent.errors import (
     FileError,
     JournalError,
     LibraryError,
+    LibraryUnavailableError,
     RunError,
     UsageError,
 )
@@ -50,9 +52,10 @@ from moodzone_agent.learning import (
     Outcome,
     Retraining,
     Standing,
+    changed_files,
     due,
     keeps_zones,
-    rerate_library,
+    marks,
     rewrites_allowed,
     standing,
 )
@@ -60,9 +63,11 @@ from moodzone_agent.library.backup import back_up, labels_from_tags, open_or_rec
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
-from moodzone_agent.pipeline import ScanResult, scan
+from moodzone_agent.pipeline import Plan, ScanResult, scan
 from moodzone_agent.priority import lower_priority
-from moodzone_agent.types import MarkState
+from moodzone_agent.rerating import rate_stored
+from moodzone_agent.setup.sizing import extent, stored_rate
+from moodzone_agent.types import Mark, MarkState
 from moodzone_agent.watch.source import Watcher
 from moodzone_agent.workers import half_the_cores
 from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
@@ -73,6 +78,8 @@ IDLE_SECONDS: Final = 2.0
 _WRITTEN_AT_ONCE: Final = 100
 """Files between two looks at whether writing is still allowed."""
 _STATUS_SECONDS: Final = 5.0
+_WORTH_TELLING: Final = 20
+"""Files from which on a scan says beforehand how much there is to read."""
 _ERRORS_KEPT: Final = 5
 _RATE_OVER_SECONDS: Final = 600.0
 _LESSON_SECONDS: Final = 60.0
@@ -98,10 +105,12 @@ class _Work:
     """To be looked through as a whole."""
     writes: set[Path] = field(default_factory=set)
     """Files whose zone may have to be written."""
-    collections: set[str] = field(default_factory=set)
-    """Names of collections to be looked at for corrections."""
     tags: set[Path] = field(default_factory=set)
     """Files whose tags may hold corrections."""
+
+
+class _Interrupted(Exception):  # noqa: N818
+    """Long work has to end for now."""
 
 
 class Agent:
@@ -137,6 +146,8 @@ class Agent:
         self._next_sweep = 0.0
         self._next_poll = 0.0
         self._next_status = 0.0
+        self._told: tuple[object, ...] = ()
+        """The gist of the last status."""
         self._next_backup = 0.0
         self._training: Retraining | None = None
         self._trainings = ExitStack()
@@ -144,8 +155,14 @@ class Agent:
         self._next_lesson = 0.0
         self._standing: Standing | None = None
         self._keeps_zones = False
-        self._must_rerate = False
-        """Whether another model is in use since the library was rated."""
+        self._marks_before: Mapping[Path, Mark] | None = None
+        """What the library showed before another model came into use, as long as it isn't rated anew."""
+        self._under_way: set[Path] = set()
+        """What is being scanned."""
+        self._plan: Plan | None = None
+        """Of the scan that runs."""
+        self._heard = 0.0
+        """When we last listened during long work."""
         self._reads_labels = False
         """Whether the library was rebuilt, so that the tags may know labels that it lacks."""
         self._quiet_since = 0.0
@@ -204,7 +221,18 @@ class Agent:
                 control.clear_status(self._places)
 
     def step(self, wait: float) -> None:
-        """One round of everything that is due, having waited for it at most so many seconds."""
+        """One round of everything that is due, having waited for it at most so many seconds.
+
+        While another program holds the library, or its disk is full, that is told, and the next round tries again.
+        """
+        try:
+            self._round(wait)
+        except LibraryUnavailableError as error:
+            self._note_error(str(error))
+            self._tell()
+            self._stopping.wait(wait)
+
+    def _round(self, wait: float) -> None:
         self._listen(wait)
         self._analyse()
         self._look_for_corrections()
@@ -220,10 +248,12 @@ class Agent:
     def _listen(self, timeout: float) -> None:
         """Hear the watcher, requests, settings, and what else runs on this machine."""
         changes = self._watcher.changes(timeout)
-        for path in changes.gone:
-            self._library.mark_missing(path, ())
         self._work.files |= changes.ready
         self._work.folders |= changes.sweep
+        if not self._permission.analyse:  # a correction in what is known can be read all the same
+            self._work.tags |= changes.ready
+        for path in changes.gone:
+            self._library.mark_missing(path, ())
         now = self._clock()
         if now >= self._next_sweep:
             if self._next_sweep:  # the watcher asks for the first one itself
@@ -231,6 +261,7 @@ class Agent:
                 self._refused.clear()
                 self._work.writes |= self._postponed
                 self._postponed.clear()
+                self._look_at_all_collections()
             self._next_sweep = now + self._settings.agent.sweep_minutes * 60
         for request in control.take_requests(self._places):
             self._obey(request)
@@ -240,9 +271,13 @@ class Agent:
         facts = self._surroundings.facts(paused=paused)
         self._permission = decide(facts, even_on_battery=self._settings.agent.on_battery)
         if set(self._programs) - set(facts.programs):  # one was closed, and has written what it knows
-            self._next_poll = 0.0
-            self._stamps.clear()
+            self._look_at_all_collections()
         self._programs = facts.programs
+
+    def _look_at_all_collections(self) -> None:
+        """In this round, whether or not their files changed."""
+        self._next_poll = 0.0
+        self._stamps.clear()
 
     def _obey(self, request: Request) -> None:
         match request:
@@ -280,7 +315,8 @@ class Agent:
             self._note_error(champion.warning)
         self._model = ZoneModel(champion.bundle, self._settings.zones)
         self._keeps_zones = keeps_zones(self._library, champion)
-        self._must_rerate = not self._keeps_zones
+        if not self._keeps_zones and self._marks_before is None:
+            self._marks_before = marks(self._library)
         self._work.folders.update(self._roots())  # a scan rates what this model has not seen
 
     def _roots(self) -> list[Path]:
@@ -296,48 +332,61 @@ class Agent:
         """Scan what is new. Files come before folders, which they interrupt."""
         if not (self._permission.analyse or self._flushing):
             return
-        if self._must_rerate:
-            self._state = "rating anew"
-            self._work.writes.update(rerate_library(self._library, self._model))
-            self._must_rerate = False
-        while self._work.files and not self._stopping.is_set():
-            batch = set(self._work.files)
-            if not self._scan(batch, lambda: False):
-                return
-            self._work.files -= batch
-        if self._work.folders and not self._work.files:
-            folders = set(self._work.folders)
-            if self._scan(folders, lambda: bool(self._work.files)):
-                self._work.folders -= folders
+        try:
+            if self._marks_before is not None:
+                self._rerate(self._marks_before)
+            while self._work.files and not self._stopping.is_set():
+                self._scan(self._work.files, lambda: False)
+            if self._work.folders and not self._work.files:
+                self._scan(self._work.folders, lambda: bool(self._work.files))
                 self._read_labels()
+        except _Interrupted:  # what was to be done still is
+            return
 
-    def _scan(self, roots: set[Path], is_interrupted: Callable[[], bool]) -> bool:
-        """Scan until done; False where it had to end early."""
-        jobs = self._settings.agent.jobs or half_the_cores()
-        heard = self._clock()
+    def _rerate(self, before: Mapping[Path, Mark]) -> None:
+        """Rate what was rated by another model, from stored features."""
+        self._state = "rating anew"
+        rate_stored(self._library, self._model, on_wait=partial(self._keep_listening, lambda: False))
+        self._work.writes.update(changed_files(before, marks(self._library)))
+        self._marks_before = None
+
+    def _scan(self, waiting: set[Path], is_interrupted: Callable[[], bool]) -> None:
+        """Scan what waits, and take it out when that is done. Raises _Interrupted."""
+        self._state = "analysing"
+        self._under_way = set(waiting)
         results = scan(
-            roots,
+            self._under_way,
             self._library,
             self._model,
-            jobs=jobs,
+            jobs=self._settings.agent.jobs or half_the_cores(),
             field=self._settings.tags.field,
             keep_zones=self._keeps_zones,
+            on_plan=self._take_plan,
+            on_wait=partial(self._keep_listening, is_interrupted),
         )
-        with closing(results):
-            for result in results:
-                self._take_result(result)
-                if self._clock() - heard >= TICK_SECONDS:
-                    self._state = "analysing"
-                    self._listen(0.0)
-                    self._tell()
-                    heard = self._clock()
-                    if (
-                        self._stopping.is_set()
-                        or is_interrupted()
-                        or not (self._permission.analyse or self._flushing)
-                    ):
-                        return False
-        return True
+        try:
+            with closing(results):
+                for result in results:
+                    self._take_result(result)
+            waiting -= self._under_way
+        finally:
+            self._plan, self._under_way = None, set()
+
+    def _take_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        if plan.to_read >= _WORTH_TELLING:
+            seconds = plan.bytes_to_read / stored_rate(self._library)
+            log.info("to read: %s", extent(plan.to_read, plan.bytes_to_read, seconds))
+
+    def _keep_listening(self, is_interrupted: Callable[[], bool]) -> None:
+        """Hear and tell what there is during long work. Raises _Interrupted where it has to end."""
+        if self._clock() - self._heard >= TICK_SECONDS:
+            self._listen(0.0)
+            self._tell()
+            self._heard = self._clock()
+        may = self._permission.analyse or self._flushing
+        if self._stopping.is_set() or is_interrupted() or not may:
+            raise _Interrupted
 
     def _read_labels(self) -> None:
         """Once after the library was rebuilt: labels that only the files' own fields still tell."""
@@ -589,25 +638,26 @@ class Agent:
             self._errors.appendleft(text)
 
     def _tell(self) -> None:
-        """Say what we do, for ``moodzone agent status``; at most every few seconds."""
-        now = self._clock()
-        if now < self._next_status:
+        """Say what we do, for ``moodzone agent status``: every few seconds, and when the gist changes."""
+        now, permission, queue = self._clock(), self._permission, self._queue()
+        waiting = len(self._work.writes) + len(self._postponed)
+        state = permission.reason or (self._state if self._is_busy() else "watching")
+        gist = (state, queue > 0, waiting > 0, len(self._errors))
+        if now < self._next_status and gist == self._told:
             return
-        self._next_status = now + _STATUS_SECONDS
+        self._next_status, self._told = now + _STATUS_SECONDS, gist
         while self._analysed and self._analysed[0] < now - _RATE_OVER_SECONDS:
             self._analysed.popleft()
-        permission = self._permission
-        state = permission.reason or (self._state if self._is_busy() else "watching")
         control.write_status(
             self._places,
             AgentStatus(
                 pid=os.getpid(),
                 started=self._started,
                 state=state,
-                queue=len(self._work.files) + len(self._work.folders),
+                queue=queue,
                 rate=len(self._analysed) * 3600 / _RATE_OVER_SECONDS,
-                waiting=len(self._work.writes) + len(self._postponed),
-                waiting_for=permission.waits_for or permission.reason or self._why_postponed(),
+                waiting=waiting,
+                waiting_for=permission.waits_for or self._why_postponed(),
                 errors=tuple(self._errors),
                 champion=self._model.model_id,
                 labels=self._standing.new if self._standing else 0,
@@ -619,6 +669,11 @@ class Agent:
                 versions={"moodzone": __version__},
             ),
         )
+
+    def _queue(self) -> int:
+        """Files to be read, as far as is known: a folder that wasn't looked through yet counts as one."""
+        left = self._plan.to_read - self._plan.files_read if self._plan else len(self._under_way)
+        return left + len((self._work.files | self._work.folders) - self._under_way)
 
     def _why_postponed(self) -> str:
         most = self._settings.agent.most_rewrites_a_day

@@ -34,20 +34,24 @@ class Permission:
     reason: str = ""
     """In words, why it may not, such as ``Serato DJ is running``; empty where it may."""
     waits_for: str = ""
-    """The programs that must close first, to be named in ``312 wait for Serato DJ to close``."""
+    """What must come first, to be named in ``312 wait for Serato DJ to close``."""
 
 
 def decide(facts: Facts, *, even_on_battery: bool = False) -> Permission:
     """What the agent may do. The user's pause is named first, because only the user can end it."""
     if facts.paused:
-        return Permission(analyse=False, write=False, reason="paused by you")
+        return Permission(
+            analyse=False, write=False, reason="paused by you", waits_for="`moodzone agent resume`"
+        )
     if facts.programs:
         *others, last = facts.programs
         names = f"{', '.join(others)} and {last}" if others else last
         verb = "are" if others else "is"
-        return Permission(analyse=False, write=False, reason=f"{names} {verb} running", waits_for=names)
+        return Permission(
+            analyse=False, write=False, reason=f"{names} {verb} running", waits_for=f"{names} to close"
+        )
     if facts.on_battery and not even_on_battery:
-        return Permission(analyse=False, write=False, reason="on battery")
+        return Permission(analyse=False, write=False, reason="on battery", waits_for="mains power")
     return Permission(analyse=True, write=True)
 
 

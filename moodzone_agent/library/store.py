@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from exporters.base import Field, Place
 from exporters.filesystem import is_gone
-from moodzone_agent.errors import DamagedLibraryError, LibraryError
+from moodzone_agent.errors import DamagedLibraryError, LibraryError, LibraryUnavailableError
 from moodzone_agent.library.records import (
     Analysis,
     FileRecord,
@@ -732,8 +732,12 @@ def _translated(path: Path) -> Iterator[None]:
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise DamagedLibraryError(_damaged(path, str(error))) from error
         if code == sqlite3.SQLITE_BUSY:
-            raise LibraryError(
+            raise LibraryUnavailableError(
                 f"Another program holds the library {path}; try again when it is done."
+            ) from error
+        if code == sqlite3.SQLITE_FULL:
+            raise LibraryUnavailableError(
+                f"The disk of the library {path} is full; make room on it."
             ) from error
         raise LibraryError(
             f"The library {path} cannot be used ({error}); see to its disk and folder."

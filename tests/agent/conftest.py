@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +111,9 @@ class _ReadHere:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: deque[Task], on_wait: Callable[[], None]) -> Iterator[Outcome]:
         while tasks:
+            on_wait()
             task = tasks.popleft()
             outcome = Outcome(task, *_answer(self._read, task, self._desk))
             kind = {Analysis: "analysed", str: "identified"}.get(type(outcome.result), "failed")

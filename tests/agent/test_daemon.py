@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import mutagen
@@ -116,11 +117,11 @@ def test_a_new_track_gets_its_zone_and_is_read_once(
     assert control.read_status(places) is None
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("number", [40, pytest.param(1000, marks=pytest.mark.soak)])
 def test_many_files_at_once_are_each_read_once(
-    world: World, places: Places, machine: Machine, tmp_path: Path, count: int
+    world: World, places: Places, machine: Machine, tmp_path: Path, number: int
 ) -> None:
-    made = [make_track(tmp_path / f"{seed}.wav", seed=seed, seconds=0.6) for seed in range(count)]
+    made = [make_track(tmp_path / f"{seed}.wav", seed=seed, seconds=0.6) for seed in range(number)]
     with running(world, places, machine) as agent:
         paths = [world.add(path, f"new/{path.name}") for path in made]
         rounds(agent, lambda: all(marked(path) for path in paths), seconds=600)
@@ -302,6 +303,56 @@ def test_a_library_that_is_locked_by_others_for_a_moment_stops_nothing(
     world: World, places: Places, machine: Machine, originals: Path
 ) -> None:
     with running(world, places, machine) as agent, Library.open(places.library) as other:
+        world.library._connection.execute("PRAGMA busy_timeout = 20")
         with other.transaction():
+            other.set_meta("held", "by another program")
             path = world.add(originals / "1.flac")
+            rounds(agent, lambda: _told_of(places, "Another program holds the library"))
         rounds(agent, lambda: marked(path))
+    assert world.reads == [("1.flac", "analysed")]
+
+
+def _told_of(places: Places, words: str) -> bool:
+    told = control.read_status(places)
+    return told is not None and any(words in error for error in told.errors)
+
+
+def test_corrections_in_files_are_read_while_a_program_runs(
+    world: World, places: Places, machine: Machine, originals: Path
+) -> None:
+    with running(world, places, machine) as agent:
+        path = world.add(originals / "1.flac")
+        rounds(agent, lambda: marked(path))
+        rated = world.library.track_of(path)
+        assert rated is not None
+        assert rated.mark is not None
+        other = next(zone for zone in Zone if zone is not rated.mark.zone)
+        machine.processes.append("Serato DJ Pro")
+        rounds(agent)
+        comment(path, f"#{other.lower()}")
+        rounds(agent, lambda: label_of(world, path) == (other, LabelOrigin.CORRECTED))
+        told = control.read_status(places)
+        assert told is not None
+        assert told.waiting_for == "Serato DJ to close"
+        assert world.reads == [("1.flac", "analysed")]
+
+
+def test_it_tells_and_hears_while_files_are_read(world: World, places: Places, tmp_path: Path) -> None:
+    for seed in range(6):
+        world.add(make_track(tmp_path / f"{seed}.wav", seed=seed, seconds=20))
+    queues: list[int] = []
+
+    def processes() -> list[str]:  # asked whenever the agent listens
+        told = control.read_status(places)
+        if told is not None and told.queue == len(list(world.music.iterdir())):
+            queues.append(told.queue)
+            agent.stop()
+        return []
+
+    surroundings = Surroundings(processes=processes, battery=lambda: None, every_seconds=0)
+    ticks = count(step=10)  # so that it is always time to listen and to tell
+    agent = Agent(places, folders=[world.music], surroundings=surroundings, clock=lambda: next(ticks))
+    agent.run(world.library)
+    assert queues == [6]
+    known = [record.status for record in world.library.files()]
+    assert len(known) < 6

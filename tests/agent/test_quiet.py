@@ -32,10 +32,10 @@ def test_reasons_are_words() -> None:
     assert decide(Facts(("Serato DJ",))).reason == "Serato DJ is running"
     many = decide(Facts(("rekordbox", "Serato DJ", "Traktor"), on_battery=True))
     assert many.reason == "rekordbox, Serato DJ and Traktor are running"
-    assert many.waits_for == "rekordbox, Serato DJ and Traktor"
+    assert many.waits_for == "rekordbox, Serato DJ and Traktor to close"
     assert decide(Facts(on_battery=True)).reason == "on battery"
     assert decide(Facts(("Serato DJ",), paused=True)) == Permission(
-        analyse=False, write=False, reason="paused by you"
+        analyse=False, write=False, reason="paused by you", waits_for="`moodzone agent resume`"
     )
 
 
