@@ -182,6 +182,8 @@ class Collection(ABC):
     program: ClassVar[Program | None] = None
     """The program that must be closed while the collection is written; None where no program owns it."""
     carries: ClassVar[frozenset[Field]]
+    is_store: ClassVar[bool] = False
+    """Whether it is where its program keeps things, and not a file that it exports or imports now and then."""
     reads: ClassVar[frozenset[Field]] = frozenset()
     """Fields that are only read: a change that is seen there may be a correction."""
     in_file: ClassVar[frozenset[Field]] = frozenset()

@@ -44,6 +44,7 @@ class EngineCollection(DatabaseCollection):
 
     target: ClassVar[str] = "engine"
     program = ENGINE
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset({Field.LIST})
 
     def __init__(self, path: Path, machine: Machine) -> None:

@@ -71,6 +71,7 @@ class MixxxCollection(DatabaseCollection):
 
     target: ClassVar[str] = "mixxx"
     program = MIXXX
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset({Field.COLOUR, Field.LIST})
     checks_foreign_keys: ClassVar[bool] = False
 

@@ -14,10 +14,10 @@ from typing import Final
 
 from exporters.base import Collection, Field, Place, Sighting, comparable
 from exporters.lists import list_marks
-from exporters.planning import colour_marks, text_marks
+from exporters.planning import colour_marks
 from exporters.tags import mapping
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, values_of_ours
-from moodzone_agent.library.store import Library
+from moodzone_agent.library.store import Library, storable
 from moodzone_agent.types import Mark, MarkState, Zone
 
 MOST_AT_ONCE: Final = 3
@@ -54,7 +54,9 @@ class Finding:
     zone: Zone | None
     """None where it shows several."""
     replaced: Zone | None
-    """The zone of ours that stood there before; None where that isn't known."""
+    """The zone that stood there before, ours or an accepted one; None where that isn't known."""
+    since_ns: int
+    """When that was put there."""
     target: str
     sighting: Sighting
     audio_id: str
@@ -70,11 +72,11 @@ def find_corrections(
     if collection.by_file:
         yield from _in_tags(collection, library, among)
         return
-    histories = library.place_events(collection.target, collection.path)
+    histories, sightings = _look(collection, library, among)
     # Programs compose accents as they like; the library's spelling of a path counts.
     spelled = {(comparable(place.track), place.field): place for place in histories}
     seen = []
-    for sighting in collection.read(among):
+    for sighting in sightings:
         place = spelled.get((comparable(sighting.place.track), sighting.place.field))
         is_only_read = sighting.place.field in collection.reads
         if place is None:  # before our first write, or look, there is nothing to compare with
@@ -82,16 +84,51 @@ def find_corrections(
                 seen.append((sighting.place, PlaceEvent(PlaceEventKind.SEEN, sighting.value)))
             continue
         sighting, events = replace(sighting, place=place), histories[place]  # noqa: PLW2901
+        if not events:  # written while we looked
+            continue
+        if not is_only_read and (finished := _finished(sighting, events)):
+            seen.append((place, finished))
+            continue
         verdict, zone = _judge_read(sighting, events, library) if is_only_read else judge(sighting, events)
-        if events[-1].value != sighting.value:
+        if events[-1].value != sighting.value or (
+            # It has shown our newest mark, so that an older one is no echo any more.
+            collection.is_store
+            and place.field not in collection.in_file | collection.reads
+            and events[-1].kind is PlaceEventKind.WROTE
+        ):
             event = PlaceEvent(PlaceEventKind.SEEN, sighting.value, edited_ns=sighting.time_ns)
-            seen.append((sighting.place, event))
+            seen.append((place, event))
         record = library.file(sighting.place.track)
         if verdict is not Verdict.NOTHING and record is not None and record.audio_id is not None:
-            replaced = _zone_written(collection, place.field, events)
-            yield Finding(verdict, zone, replaced, collection.target, sighting, record.audio_id)
+            replaced = _zone_before(events, place.field, collection)
+            yield Finding(verdict, zone, *replaced, collection.target, sighting, record.audio_id)
     if seen:
         library.add_place_events(collection.target, collection.path, seen)
+
+
+def _look(
+    collection: Collection, library: Library, among: frozenset[Path] | None
+) -> tuple[dict[Place, list[PlaceEvent]], list[Sighting]]:
+    """What is known of each place and what stands there; of one that is written meanwhile nothing is known."""
+    before = library.last_place_event()
+    histories = library.place_events(collection.target, collection.path)
+    sightings = [replace(one, value=storable(one.value)) for one in collection.read(among)]
+    if library.last_place_event() != before:
+        now = library.place_events(collection.target, collection.path)
+        histories = {place: events if histories.get(place) == events else [] for place, events in now.items()}
+    return histories, sightings
+
+
+def _finished(sighting: Sighting, events: Sequence[PlaceEvent]) -> PlaceEvent | None:
+    """A write of ours of which it was never noted that it was made, if that is what stands there."""
+    ours = ""
+    for event in events:
+        match event.kind:
+            case PlaceEventKind.PLANNED if event.value == sighting.value:
+                ours = event.ours
+            case PlaceEventKind.WROTE | PlaceEventKind.ACCEPTED | PlaceEventKind.UNDONE:
+                ours = ""
+    return PlaceEvent(PlaceEventKind.WROTE, sighting.value, ours) if ours else None
 
 
 def accepted(place: Place, value: str, events: Iterable[PlaceEvent]) -> PlaceEvent:
@@ -141,8 +178,10 @@ def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zo
             written.append(event)
         elif event.kind is PlaceEventKind.ACCEPTED:  # it knew all that came before
             written = [event]
-        elif event.kind is PlaceEventKind.UNDONE:
-            written.clear()
+        elif event.kind is PlaceEventKind.UNDONE:  # what stands again may have been ours before
+            written = [event] if event.ours else []
+        elif event.kind is PlaceEventKind.SEEN and written and event.value == written[-1].value:
+            del written[:-1]
     if not written or sighting.value in {written[-1].value, events[0].value}:
         return Verdict.NOTHING, None
     last = written[-1].ours
@@ -170,12 +209,15 @@ def _judge_read(
     Or than the one accepted last. A token that we ever wrote into the file's tags is a copy of ours.
     """
     accepted = next((event for event in reversed(events) if event.kind is PlaceEventKind.ACCEPTED), None)
+    record = library.file(sighting.place.track)
     if sighting.value == (accepted or events[0]).value or not sighting.marks:
         return Verdict.NOTHING, None
     zones = {mark.zone for mark in sighting.marks}
     if sighting.place.field is Field.TEXT:
         in_tags = Place(sighting.place.track, Field.TEXT)
-        ours = {event.ours for event in library.place_history(_TAGS, Path(_TAGS), in_tags)}
+        in_file = Mark.from_field(record.mark) if record and record.mark else None
+        ours = {event.ours for event in [*library.place_history(_TAGS, Path(_TAGS), in_tags), *events]}
+        ours |= {in_file.token} if in_file else set()
         zones = _zones_in(mapping.without_spelled(sighting.value, ours - {""}))
         if accepted and zones == _zones_in(mapping.without_spelled(accepted.value, ours - {""})):
             return Verdict.NOTHING, None
@@ -184,17 +226,23 @@ def _judge_read(
     return (Verdict.CORRECTED, next(iter(zones))) if zones else (Verdict.NOTHING, None)
 
 
-def _zone_written(collection: Collection, field: Field, events: Sequence[PlaceEvent]) -> Zone | None:
-    """The zone that we wrote last into a place."""
-    ours = next((event.ours for event in reversed(events) if event.kind is PlaceEventKind.WROTE), "")
+def _zone_before(
+    events: Sequence[PlaceEvent], field: Field, collection: Collection
+) -> tuple[Zone | None, int]:
+    """The zone that we wrote last into a place, or that was accepted there, and when."""
+    kinds = (PlaceEventKind.WROTE, PlaceEventKind.ACCEPTED)
+    last = next((event for event in reversed(events) if event.kind in kinds), None)
+    if last is None:
+        return None, 0
+    value = last.ours if last.kind is PlaceEventKind.WROTE else last.value
     match field:
         case Field.COLOUR:
-            marks = colour_marks(ours, collection.colours)
+            zones = {mark.zone for mark in colour_marks(value, collection.colours)}
         case Field.LIST:
-            marks = list_marks(ours)
+            zones = {mark.zone for mark in list_marks(value)}
         case _:
-            marks = text_marks(ours)
-    return marks[0].zone if len(marks) == 1 else None
+            zones = _zones_in(value, last.ours if last.kind is PlaceEventKind.ACCEPTED else "")
+    return (next(iter(zones)) if len(zones) == 1 else None), last.time_ns
 
 
 def _zones_in(text: str, ours: str = "") -> set[Zone]:
@@ -225,15 +273,17 @@ def _in_tags(collection: Collection, library: Library, among: frozenset[Path] | 
         record = library.file(sighting.place.track)
         if own is None or record is None or record.audio_id is None:
             continue
-        verdict, zone = _judge_tags(sighting, own, library)
+        sighting = replace(sighting, value=storable(sighting.value))  # noqa: PLW2901
+        history = library.place_history(_TAGS, Path(_TAGS), sighting.place)
+        verdict, zone = _judge_tags(sighting, own, history)
         if verdict is not Verdict.NOTHING:
-            yield Finding(verdict, zone, own.zone, collection.target, sighting, record.audio_id)
+            replaced = _zone_before(history, sighting.place.field, collection)
+            yield Finding(verdict, zone, *replaced, collection.target, sighting, record.audio_id)
 
 
-def _judge_tags(sighting: Sighting, own: Mark, library: Library) -> tuple[Verdict, Zone | None]:
+def _judge_tags(sighting: Sighting, own: Mark, history: Sequence[PlaceEvent]) -> tuple[Verdict, Zone | None]:
     if not sighting.marks:
         return Verdict.VANISHED, None
-    history = library.place_history(_TAGS, Path(_TAGS), sighting.place)
     # What was accepted since the last write is newer than our own field.
     accepted = history[-1] if history and history[-1].kind is PlaceEventKind.ACCEPTED else None
     users = _users(sighting, accepted.ours if accepted else own.token)

@@ -18,7 +18,7 @@ from exporters.base import Collection, Field, Place
 from moodzone_agent.corrections import Finding, Verdict, accepted
 from moodzone_agent.errors import UsageError
 from moodzone_agent.library.corrections import Correction, Corrections, CorrectionState
-from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
+from moodzone_agent.library.records import FileStatus, LabelEvent, PlaceEvent, PlaceEventKind
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Label, LabelOrigin, Zone
 
@@ -96,6 +96,7 @@ class Inbox:
                 one
                 for one in earlier
                 if (among is None or one.place.track in among)
+                and self._is_there(one.place.track)
                 and (one.place not in found or found[one.place].sighting.value != one.value)
             )
             known = {(one.place, one.value) for one in earlier}
@@ -103,8 +104,7 @@ class Inbox:
                 if (place, finding.sighting.value) in known:
                     continue
                 moment = finding.sighting.time_ns
-                since = last_look if moment is None else _Look(moment, 0)
-                state, why = self._state_of(finding, since)
+                state, why = self._state_of(finding, last_look)
                 self._corrections.add(
                     finding.audio_id,
                     finding.zone,
@@ -115,7 +115,7 @@ class Inbox:
                     finding.sighting.value,
                     state=state,
                     why=why,
-                    after_ns=since.time_ns,
+                    after_ns=last_look.time_ns if moment is None else moment,
                     until_ns=now if moment is None else moment,
                 )
                 if state is CorrectionState.TAKEN:
@@ -128,8 +128,8 @@ class Inbox:
 
     def settle(self) -> list[Correction]:
         """Take what rests, or hold it; returns what was settled, as it is now."""
-        resting = self.resting()
         with self._library.transaction():
+            resting = self.resting()
             overruled = [one for one in resting if self._is_overruled(one)]
             self._corrections.settle(overruled, CorrectionState.WITHDRAWN, _LATER)
             left = self._decide_disagreements([one for one in resting if one not in overruled])
@@ -146,28 +146,28 @@ class Inbox:
 
     def accept(self, number: int, zone: Zone | None = None) -> Correction:
         """Make a label of a held correction. Raises UsageError where that is impossible."""
-        one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
-        wanted = zone or one.zone
-        if wanted is None:
-            raise UsageError(f"{number} says several zones; say which: yellow, green or purple")
         with self._library.transaction():
+            one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
+            wanted = zone or one.zone
+            if wanted is None:
+                raise UsageError(f"{number} says several zones; say which: yellow, green or purple")
             self._take([one], wanted)
         return one
 
     def reject(self, number: int) -> Correction:
         """Say that a held correction is none; the next write replaces it, where it isn't a word of the user's."""
-        one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
         with self._library.transaction():
+            one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
             self._reject(one)
         return one
 
     def take_back(self, number: int) -> Correction:
         """Take back the label that a correction gave; what was said before it holds again."""
-        one = self._get(number, CorrectionState.TAKEN)
-        history = self._library.labels(one.audio_id)
-        if not history or history[-1].source != one.target:
-            raise UsageError(f"the track of {number} was labelled again since; use `moodzone label`")
         with self._library.transaction():
+            one = self._get(number, CorrectionState.TAKEN)
+            history = self._library.labels(one.audio_id)
+            if not history or (history[-1].source, history[-1].time_ns) != (one.target, one.until_ns):
+                raise UsageError(f"the track of {number} was labelled again since; use `moodzone label`")
             before = history[-2].label if len(history) > 1 else None
             if before is None or before.origin is LabelOrigin.WEAK:
                 self._library.retract_label(one.audio_id, "cli", self._now())
@@ -188,22 +188,36 @@ class Inbox:
         event = accepted(place, value, self._library.place_history(target, collection, place))
         self._library.add_place_events(target, collection, [(place, event)])
 
-    def _state_of(self, finding: Finding, since: _Look) -> tuple[CorrectionState, str]:
-        """What becomes of what was found, and if it is held, why. It was said after ``since``."""
-        label = self._library.label(finding.audio_id)
-        if label is not None and label.zone is finding.zone:
+    def _is_there(self, track: Path) -> bool:
+        """Whether a place could be looked at: of a file that is away nothing is known."""
+        record = self._library.file(track)
+        return record is not None and record.mounted and record.status is FileStatus.OK
+
+    def _state_of(self, finding: Finding, last_look: _Look) -> tuple[CorrectionState, str]:
+        """What becomes of what was found, and if it is held, why."""
+        history = [
+            event for event in self._library.labels(finding.audio_id) if event.origin is not LabelOrigin.WEAK
+        ]
+        said = history[-1] if history else None
+        if said is not None and said.zone is not None and said.zone is finding.zone:
             return CorrectionState.TAKEN, ""  # it is known from now on, and no news when the label changes
         why = _WHY.get(finding.verdict, "")
-        if not why and label is not None and self._may_be_older(finding, label, since):
-            why = _MEANWHILE.format(label.zone)
+        if not why and said is not None and self._may_be_older(finding, said, last_look):
+            why = _MEANWHILE.format(said.zone or "none")
         return (CorrectionState.HELD if why else CorrectionState.RESTING), why
 
-    def _may_be_older(self, finding: Finding, label: Label, since: _Look) -> bool:
-        """Whether it may have been said before the label that it contradicts."""
-        if finding.target == label.source or finding.replaced is label.zone:
-            return False  # it replaced that program's own last word, or the label itself
+    def _may_be_older(self, finding: Finding, said: LabelEvent, last_look: _Look) -> bool:
+        """Whether it may have been put there before the user said what it contradicts."""
+        if said.zone is not None and finding.replaced is said.zone and finding.since_ns >= said.time_ns:
+            return False  # that is what it replaced
+        moment = finding.sighting.time_ns
+        if moment is not None:
+            return said.time_ns > moment
         arrival = self._library.last_arrival(finding.audio_id)
-        return label.time_ns > since.time_ns and arrival > since.label_arrival
+        # Labels given by hand are ordered by arrival alone: the clock may have been wrong.
+        return arrival > last_look.label_arrival and (
+            said.source in BY_HAND or said.time_ns > last_look.time_ns
+        )
 
     def _is_overruled(self, one: Correction) -> bool:
         """Whether the user said otherwise after it was found."""
@@ -244,17 +258,17 @@ class Inbox:
 
     def _objection(self, group: list[Correction]) -> str:
         """Why a batch of one collection is too large to be believed at once."""
-        zone, count = Counter(one.zone for one in group).most_common(1)[0]
+        tracks = {one.audio_id: one.zone for one in group}
+        zone, count = Counter(tracks.values()).most_common(1)[0]
         if count > MOST_OF_ONE_ZONE:
             return f"{count} tracks became {zone} at once"
         most = max(LEAST_OF_LIBRARY, MOST_OF_LIBRARY * self._library.count_rated())
-        touched = len(group) + self._corrections.taken_since(self._now() - _DAY_NS)
+        touched = len(tracks.keys() | self._corrections.taken_since(self._now() - _DAY_NS))
         if touched > most:
             return f"{touched} tracks were corrected within a day, over {MOST_OF_LIBRARY:.0%} of the library"
-        labels = ((one, self._library.label(one.audio_id)) for one in group)
+        labels = ((zone, self._library.label(audio_id)) for audio_id, zone in tracks.items())
         against = sum(
-            label is not None and label.source in BY_HAND and label.zone is not one.zone
-            for one, label in labels
+            label is not None and label.source in BY_HAND and label.zone is not zone for zone, label in labels
         )
         if against > MOST_AGAINST_HAND:
             return f"{against} of them contradict what you said by hand"

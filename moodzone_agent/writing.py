@@ -229,12 +229,10 @@ def _planned(
     stamps = {want.path: _stamp(want.path) for want in known} if collection.in_file else {}
     for change in collection.preview(known):
         path = change.want.path
-        last = histories.get(change.place, ())[-1:]
-        if (
-            unasked
-            and change.status is WriteStatus.WRITTEN
-            and any(event.kind is PlaceEventKind.UNDONE for event in last)
-        ):
+        kinds = [
+            event.kind for event in histories.get(change.place, ()) if event.kind is not PlaceEventKind.SEEN
+        ]
+        if unasked and change.status is WriteStatus.WRITTEN and kinds[-1:] == [PlaceEventKind.UNDONE]:
             yield change.skipped(HELD)
             continue
         if change.status is WriteStatus.WRITTEN and change.field in collection.in_file:

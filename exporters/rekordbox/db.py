@@ -150,6 +150,7 @@ class RekordboxDb(Collection):
 
     target: ClassVar[str] = "rekordbox-db"
     program: ClassVar[Program | None] = REKORDBOX
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset(_FIELDS)
 
     def __init__(self, path: Path, settings: RekordboxDbSettings) -> None:

@@ -74,6 +74,7 @@ class SeratoCollection(Collection):
 
     target: ClassVar[str] = "serato"
     program = SERATO
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset({Field.COLOUR, Field.LIST})
     in_file: ClassVar[frozenset[Field]] = frozenset({Field.COLOUR})
 

@@ -76,6 +76,7 @@ class TraktorNml(XmlCollection[TraktorDocument, Track]):
 
     target: ClassVar[str] = "traktor"
     program = TRAKTOR
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset({Field.COLOUR, Field.LIST})
     reads: ClassVar[frozenset[Field]] = frozenset({Field.TEXT})
 

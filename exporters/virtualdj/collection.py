@@ -93,6 +93,7 @@ class VirtualDjCollection(Collection):
 
     target: ClassVar[str] = "virtualdj"
     program = VIRTUALDJ
+    is_store: ClassVar[bool] = True
     carries: ClassVar[frozenset[Field]] = frozenset({Field.LIST})
     reads: ClassVar[frozenset[Field]] = frozenset({Field.TEXT, Field.COLOUR})
 

@@ -136,12 +136,12 @@ class Corrections:
                     (state, why, time.time_ns(), correction.id),
                 )
 
-    def taken_since(self, time_ns: int) -> int:
-        """How many were taken since a time."""
+    def taken_since(self, time_ns: int) -> set[str]:
+        """The recordings of those taken since a time."""
         rows = self._library._rows(
-            "SELECT count(*) FROM correction WHERE state = 'taken' AND settled_ns >= ?", (time_ns,)
+            "SELECT DISTINCT audio_id FROM correction WHERE state = 'taken' AND settled_ns >= ?", (time_ns,)
         )
-        return int(rows[0][0])
+        return {row["audio_id"] for row in rows}
 
     def _where(self, condition: str, values: tuple[object, ...]) -> list[Correction]:
         rows = self._library._rows(

@@ -104,7 +104,7 @@ def import_labels(library: Library, path: Path) -> ImportCounts:
 
 def _add(library: Library, audio_id: str, events: list[LabelEvent]) -> tuple[int, int, int]:
     """Add what is newer; how many were added, known, and older."""
-    history = library.labels(audio_id)
+    history = [event for event in library.labels(audio_id) if event.origin is not LabelOrigin.WEAK]
     fresh = events
     if history and history[-1] in events:
         fresh = events[len(events) - events[::-1].index(history[-1]) :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -184,6 +184,8 @@ class PlaceEvent:
     """What of the value is ours: a token, a colour, a list."""
     edited_ns: int | None = None
     """When it was put there, where the program records that."""
+    time_ns: int = field(default=0, compare=False)
+    """When it was noted, by the machine's clock; the library sees to it."""
 
 
 def values_of_ours(events: Iterable[PlaceEvent]) -> frozenset[str]:

@@ -193,11 +193,11 @@ class Library:
                 ctime_ns=record.stamp.ctime_ns,
                 status=record.status,
                 audio_id=record.audio_id,
-                reason=_text(record.reason),
+                reason=storable(record.reason),
                 tag_hash=record.tag_hash,
                 tags_checked_ns=record.tags_checked_ns,
-                artist=_text(record.artist),
-                title=_text(record.title),
+                artist=storable(record.artist),
+                title=storable(record.title),
                 mark=record.mark,
             )
 
@@ -536,8 +536,7 @@ class Library:
         for row in rows:
             track = self.mounts.path_of(VolumePlace(row["uid"], row["path"]))
             if track is not None:
-                event = PlaceEvent(PlaceEventKind(row["kind"]), row["value"], row["ours"], row["edited_ns"])
-                events.setdefault(Place(track, Field(row["field"])), []).append(event)
+                events.setdefault(Place(track, Field(row["field"])), []).append(_place_event(row))
         return events
 
     def place_history(self, target: str, collection: Path, place: Place) -> list[PlaceEvent]:
@@ -545,17 +544,18 @@ class Library:
         volume, relative = self.mounts.locate(place.track)
         rows = self._rows(
             """
-            SELECT kind, value, ours, edited_ns FROM place_event
+            SELECT kind, value, ours, edited_ns, time_ns FROM place_event
             WHERE collection = (SELECT id FROM collection WHERE target = ? AND path = ?)
                 AND volume = (SELECT id FROM volume WHERE uid = ?) AND path = ? AND field = ?
             ORDER BY arrival
             """,
             (target, os.fsencode(collection), volume, relative, place.field),
         )
-        return [
-            PlaceEvent(PlaceEventKind(row["kind"]), row["value"], row["ours"], row["edited_ns"])
-            for row in rows
-        ]
+        return [_place_event(row) for row in rows]
+
+    def last_place_event(self) -> int:
+        """The number of the last entry of all places' histories; 0 if there is none."""
+        return int(self._rows("SELECT ifnull(max(arrival), 0) FROM place_event")[0][0])
 
     def add_place_events(
         self, target: str, collection: Path, events: Iterable[tuple[Place, PlaceEvent]]
@@ -577,8 +577,8 @@ class Library:
                     "place_event",
                     **row,
                     kind=event.kind,
-                    value=_text(event.value),
-                    ours=_text(event.ours),
+                    value=storable(event.value),
+                    ours=storable(event.ours),
                     edited_ns=event.edited_ns,
                     time_ns=time.time_ns(),
                 )
@@ -619,7 +619,7 @@ class Library:
     def set_meta(self, key: str, value: str) -> None:
         """Keep a note."""
         with self.transaction():
-            self._put("meta", key=key, value=_text(value))
+            self._put("meta", key=key, value=storable(value))
 
     def _check(self, pragma: str) -> None:
         complaint = self._rows(f"PRAGMA {pragma}")[0][0]
@@ -684,7 +684,7 @@ class Library:
                 audio_id=event.audio_id,
                 zone=event.zone,
                 origin=event.origin,
-                source=_text(event.source),
+                source=storable(event.source),
                 time_ns=event.time_ns,
             )
 
@@ -748,7 +748,12 @@ def _damaged(path: Path, complaint: str) -> str:
     return f"The library {path} is damaged, or no library ({complaint}): set the file aside and scan again."
 
 
-def _text(value: str) -> str:
+def _place_event(row: sqlite3.Row) -> PlaceEvent:
+    kind = PlaceEventKind(row["kind"])
+    return PlaceEvent(kind, row["value"], row["ours"], row["edited_ns"], row["time_ns"])
+
+
+def storable(value: str) -> str:
     """What SQLite can hold: names that are not UTF-8 come as lone surrogates, which it refuses."""
     return value.encode("utf-8", "backslashreplace").decode()
 

@@ -629,15 +629,19 @@ def test_a_batch_too_large_to_be_meant_is_held(world: World, count: int, by_hand
     assert labels == {Zone.GREEN if why else Zone.PURPLE}
 
 
-def test_a_day_of_many_corrections_is_held(world: World, playlists: M3u8Collection) -> None:
-    others = [M3u8Collection(world.home / f"Lists {number}") for number in range(7)]
-    label(world, "0.mp3", Zone.GREEN)
-    zones = [Zone.PURPLE, Zone.YELLOW]
-    for number, collection in enumerate(others):
-        write(world, collection)
-        move(collection.path, "0.mp3", zones[number % 2])
-        assert sync(world, collection)[-1].state == ("taken" if number < 5 else "held")
-        label(world, "0.mp3", Zone.GREEN)
+def test_a_day_of_many_corrected_tracks_is_held(world: World) -> None:
+    collection = M3u8Collection(world.home / "Lists")
+    tracks = [world.music / f"{number}.mp3" for number in range(7)]
+    for number, track in enumerate(tracks):
+        world.library.put_file(FileRecord(track, Stamp(1, 1, 1), FileStatus.OK, audio_id=f"id{number}"))
+        world.library.add_label(Label(f"id{number}", Zone.GREEN, LabelOrigin.CORRECTED, "test", 0))
+    with world.journal.start("m3u8") as run:
+        wants = [Want(track, Mark(Zone.GREEN)) for track in tracks]
+        list(write_zones(wants, collection, world.library, run, world.home / "backups"))
+    for number in range(7):
+        for zone in ("PURPLE", "YELLOW"):  # a change of mind is no second track
+            move(collection.path, f"{number}.mp3", zone)
+            assert sync(world, collection)[-1].state == ("taken" if number < 5 else "held")
 
 
 def test_a_token_that_vanishes_is_written_once_more_and_then_left_alone(
