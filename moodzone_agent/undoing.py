@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from exporters.base import Field, Place, WriteStatus
+from exporters.base import Collection, Field, Place, WriteStatus, comparable
 from exporters.filesystem import hash_file, is_gone
 from exporters.journal import Changed, Entry, Journal, Run
 from exporters.planning import text_marks
 from exporters.tags.edit import TagField, apply_mark, read_state
 from exporters.undo import COLLECTION, KIND, Outcome, UndoResult, newest_to_undo, undo
 from moodzone_agent.config import Settings
-from moodzone_agent.errors import FileError, UsageError
+from moodzone_agent.errors import CollectionError, FileError, UsageError
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind
-from moodzone_agent.library.store import Library
+from moodzone_agent.library.store import Library, storable
 from moodzone_agent.library.volumes import Place as VolumePlace
 from moodzone_agent.machine import open_named
 from moodzone_agent.writing import remember_file
@@ -40,7 +40,9 @@ def undo_run(
         if number is None:
             return []
     undoes_undo = any(run.id == number and run.kind == KIND for run in journal.runs())
-    written = {entry.path: entry.note.get("audio_id") for entry in journal.entries(number)}
+    entries = journal.entries(number)
+    written = {entry.path: entry.note.get("audio_id") for entry in entries}
+    undone_before = {entry.number for entry in entries if entry.undone}
 
     def note(result: UndoResult) -> None:
         record = library.file(result.path)
@@ -71,26 +73,42 @@ def undo_run(
         locate=_locator(library, journal),
         report=note,
     )
-    _note_undone(library, journal, number, undoes_undo=undoes_undo)
+    with suppress(UsageError):  # a run of which all was undone before is forgotten
+        entries = [entry for entry in journal.entries(number) if entry.undone]
+        fresh = [entry for entry in entries if entry.number not in undone_before and COLLECTION in entry.note]
+        for name in dict.fromkeys(entry.note[COLLECTION] for entry in fresh):
+            changes = journal.changes(number, [entry for entry in fresh if entry.note[COLLECTION] == name])
+            _note_undone(open_named(name, library, settings), library, changes, undoes_undo=undoes_undo)
     return results
 
 
-def _note_undone(library: Library, journal: Journal, number: int, *, undoes_undo: bool) -> None:
-    """Note in the histories of places that what we wrote there is not ours to replace any more, or is again."""
-    with suppress(UsageError):  # a run of which all was undone before is forgotten
-        entries = [entry for entry in journal.entries(number) if entry.undone and COLLECTION in entry.note]
-        for name in dict.fromkeys(entry.note[COLLECTION] for entry in entries):
-            target, _, path = name.partition(":")
-            changes = journal.changes(number, [entry for entry in entries if entry.note[COLLECTION] == name])
-            kind = PlaceEventKind.WROTE if undoes_undo else PlaceEventKind.UNDONE
-            events = [
-                (
-                    Place(Path(change.track), Field(change.field)),
-                    PlaceEvent(kind, change.before, _ours_in(change) if undoes_undo else ""),
-                )
-                for change in dict.fromkeys(changes)
-            ]
-            library.add_place_events(target, Path(path), events)
+def _note_undone(
+    collection: Collection, library: Library, changes: Iterable[Changed], *, undoes_undo: bool
+) -> None:
+    """Note in the histories of places that what we wrote there is not ours to replace any more, or is again.
+
+    What stands again may be what an earlier run wrote, which stays ours. Elsewhere nothing was undone.
+    """
+    kind = PlaceEventKind.WROTE if undoes_undo else PlaceEventKind.UNDONE
+    changes = list(dict.fromkeys(changes))
+    try:
+        sightings = collection.read(frozenset(Path(change.track) for change in changes))
+        standing = {(comparable(one.place.track), one.place.field): storable(one.value) for one in sightings}
+    except CollectionError:  # it was written a moment ago
+        standing = {(comparable(Path(one.track)), Field(one.field)): one.before for one in changes}
+    events = []
+    for change in changes:
+        place = Place(Path(change.track), Field(change.field))
+        if standing.get((comparable(place.track), place.field), "") == storable(change.before):
+            history = library.place_history(collection.target, collection.path, place)
+            ours = _ours_in(change) if undoes_undo else _ours_then(change.before, history)
+            events.append((place, PlaceEvent(kind, change.before, ours)))
+    library.add_place_events(collection.target, collection.path, events)
+
+
+def _ours_then(value: str, history: Sequence[PlaceEvent]) -> str:
+    """What of a value was ours when it stood there before."""
+    return next((event.ours for event in reversed(history) if event.value == value and event.ours), "")
 
 
 def _ours_in(change: Changed) -> str:
