@@ -55,6 +55,7 @@ from exporters.rekordbox.db_rows import (
     tracks_of,
     version_of,
 )
+from exporters.rekordbox.hints import hints
 from exporters.rekordbox.master_playlists import NAME, with_playlists
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError, FileError
@@ -310,7 +311,7 @@ TARGET: Final[Target[RekordboxDbSettings]] = Target(
     open=lambda path, _, settings: RekordboxDb(path, settings),
     after=(
         "Colours, comments, playlists and My Tags show at rekordbox's next start.",
-        "Sticks must be exported again.",
+        *hints(RekordboxDbColour.YELLOW, RekordboxDbColour.GREEN, RekordboxDbColour.PURPLE),
         "A copy of the database was made before; `moodzone undo` takes back what was written, value by value.",
         "rekordbox shows four columns of My Tags: name one of them MoodZone before the first write. Else a fifth is",
         "made, and whether that shows is not known.",

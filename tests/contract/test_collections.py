@@ -12,6 +12,7 @@ import pytest
 
 from exporters.base import Change, Collection, Field, Place, Want, WriteStatus
 from exporters.journal import Changed, Journal, Run
+from exporters.registry import TARGETS
 from exporters.tags.edit import apply_mark
 from exporters.undo import Outcome, UndoResult, undo
 from moodzone_agent.errors import CollectionError
@@ -348,3 +349,11 @@ def test_a_track_that_is_unknown_is_skipped_or_added(case: Case, writer: Writer)
     added = {change.place for change in done if change.status is WRITTEN}
     assert {change.status for change in done} <= {WRITTEN, WriteStatus.SKIPPED, WriteStatus.FAILED}
     assert {place: value for place, value in values(case.open()).items() if place not in added} == before
+
+
+def test_every_target_says_what_is_to_be_known_after_a_write() -> None:
+    for target in TARGETS.values():
+        assert target.after, target.name
+        assert all(0 < len(line.strip()) <= 125 for line in target.after), target.name
+    for name in ("rekordbox-xml", "rekordbox-db"):
+        assert any("Never Reload Tag on the whole collection" in line for line in TARGETS[name].after), name
