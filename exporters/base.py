@@ -157,6 +157,17 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """A collection that is here and that MoodZone may not, or cannot, use yet."""
+
+    path: Path
+    cure: str
+    """What the user has to do."""
+    consents: tuple[tuple[str, str], ...] = ()
+    """Settings of the target that allow it, each with the question to ask; a no leaves out those behind it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target(Generic[Settings]):
     """One kind of collection. The module of each kind defines one, and `exporters.registry` lists it."""
 
@@ -172,6 +183,8 @@ class Target(Generic[Settings]):
     after: tuple[str, ...]
     """What the user has to know after a write: what shows by itself, what needs a step, what that overwrites."""
     program: Program | None = None
+    withheld: Callable[[Machine, Settings], list[Withheld]] = lambda *_: []
+    """Those that ``find`` leaves out until the user does something."""
 
 
 class Collection(ABC):

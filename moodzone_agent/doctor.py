@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from exporters.base import Collection
@@ -17,7 +18,7 @@ from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.errors import CollectionError, FileError, MoodZoneError
 from moodzone_agent.library.store import Library
-from moodzone_agent.machine import find_collections, target_names
+from moodzone_agent.machine import find_collections, find_withheld, target_names, this_machine
 from moodzone_agent.types import Cuts
 
 _LOW_SPACE = 500_000_000
@@ -120,21 +121,29 @@ def _agent(places: Places) -> Finding:
 
 
 def _programs(places: Places) -> list[Finding]:
-    """Which collections of DJ programs are here, in which version, and which programs run."""
-    if not places.library.exists():
-        return [_running()]
+    """Which collections of DJ programs are here, in which version or what they wait for, and which programs run."""
     try:
         settings = load_settings(places.settings)
-        with Library.open(places.library, read_only=True) as library:
+        with _opened(places) as library:
             found = [
                 _collection(collection)
                 for name in target_names()
                 if name != TagCollection.target
                 for collection in find_collections(name, library, settings)
             ]
+            withheld = find_withheld(this_machine(library), settings)
     except MoodZoneError:  # the findings about settings and library tell it
         return [_running()]
-    return [_running(), *found]
+    waiting = [
+        Finding(name, ok=True, detail=f"{held.path}: found, not in use; {held.cure}")
+        for name, held in withheld
+    ]
+    return [_running(), *found, *waiting]
+
+
+def _opened(places: Places) -> AbstractContextManager[Library | None]:
+    """The library to read from, if there is one yet."""
+    return Library.open(places.library, read_only=True) if places.library.exists() else nullcontext()
 
 
 def _running() -> Finding:

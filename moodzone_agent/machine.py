@@ -6,27 +6,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporters.base import Collection, Machine
+from exporters.base import Collection, Machine, Withheld
 from exporters.registry import TARGETS, target
 from moodzone_agent.config import Settings
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
-from moodzone_agent.library.volumes import is_player_volume
+from moodzone_agent.library.volumes import MountTable, is_player_volume
 
 
-def this_machine(library: Library) -> Machine:
-    """Where to look: the user's folders, what is mounted, and the files of the library."""
+def this_machine(library: Library | None) -> Machine:
+    """Where to look: the user's folders, what is mounted, and the files of the library, if there is one."""
     from platformdirs import PlatformDirs
 
     def tracks() -> Iterator[Path]:
-        return (file.path for file in library.files() if file.mounted and file.status is FileStatus.OK)
+        files = library.files() if library else ()
+        return (file.path for file in files if file.mounted and file.status is FileStatus.OK)
 
     folders = PlatformDirs()
     return Machine(
         home=Path.home(),
         music=folders.user_music_path,
         documents=folders.user_documents_path,
-        volumes=tuple(library.mounts.mount_points()),
+        volumes=tuple(_mounts(library).mount_points()),
         tracks=tracks,
     )
 
@@ -37,7 +38,7 @@ def settings_of(name: str, settings: Settings) -> Any:
 
 
 def find_collections(
-    name: str, library: Library, settings: Settings, *, named: bool = True
+    name: str, library: Library | None, settings: Settings, *, named: bool = True
 ) -> list[Collection]:
     """The collections of a target on this machine and, as they were ``named`` once, those written elsewhere before.
 
@@ -47,10 +48,20 @@ def find_collections(
     machine = this_machine(library)
     found = kind.find(machine, settings_of(name, settings))
     known = {collection.path for collection in found}
-    for other, path in library.collections() if named else ():
+    for other, path in library.collections() if library and named else ():
         if other == name and path not in known and path.exists():
             found.append(kind.open(path, machine, settings_of(name, settings)))
-    return [one for one in found if name == "tags" or not is_player_volume(one.path, library.mounts)]
+    mounts = _mounts(library)
+    return [one for one in found if name == "tags" or not is_player_volume(one.path, mounts)]
+
+
+def find_withheld(machine: Machine, settings: Settings) -> list[tuple[str, Withheld]]:
+    """The collections that wait for something of the user's, each with its target's name."""
+    return [
+        (name, held)
+        for name, kind in TARGETS.items()
+        for held in kind.withheld(machine, settings_of(name, settings))
+    ]
 
 
 def open_collection(name: str, path: Path, library: Library, settings: Settings) -> Collection:
@@ -67,3 +78,7 @@ def open_named(name: str, library: Library, settings: Settings) -> Collection:
 def target_names() -> list[str]:
     """All targets."""
     return list(TARGETS)
+
+
+def _mounts(library: Library | None) -> MountTable:
+    return library.mounts if library else MountTable()

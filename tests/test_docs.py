@@ -77,6 +77,16 @@ def test_links_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_every_block_of_code_is_closed() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        opened = ""
+        for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+            if line.startswith("```"):
+                assert not opened or line == "```", f"{opened} is still open in line {number}"
+                opened = "" if opened else f"{document.name}:{number}"
+        assert not opened
+
+
 def test_every_command_is_in_the_readme() -> None:
     code = (
         "from moodzone_agent.cli import app\n"

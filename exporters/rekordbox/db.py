@@ -32,6 +32,7 @@ from exporters.base import (
     Sighting,
     Target,
     Want,
+    Withheld,
     WriteStatus,
     comparable,
 )
@@ -55,6 +56,7 @@ from exporters.rekordbox.db_rows import (
     tracks_of,
     version_of,
 )
+from exporters.rekordbox.hints import hints
 from exporters.rekordbox.master_playlists import NAME, with_playlists
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError, FileError
@@ -66,6 +68,10 @@ if TYPE_CHECKING:
 
 _NOT_HELD: Final = "rekordbox's collection does not hold it; import the file there"
 _FIELDS: Final = (Field.TEXT, Field.COLOUR, Field.LIST)
+_CONSENTS: Final = (
+    ("read", "May MoodZone look for your corrections in a copy of rekordbox's database?"),
+    ("write", "May it also write zones into rekordbox's database, while rekordbox is closed?"),
+)
 _FOLDERS: Final = (("Library", "Pioneer"), ("AppData", "Roaming", "Pioneer"))
 """Under the home folder, on macOS and on Windows."""
 
@@ -298,9 +304,24 @@ def _find(machine: Machine, settings: RekordboxDbSettings) -> list[Collection]:
     """The database of the settings, or rekordbox's own; nothing without consent or without the extra."""
     if not (settings.read or settings.write) or not is_installed():
         return []
+    return [RekordboxDb(path, settings) for path in _paths(machine, settings)]
+
+
+def _withheld(machine: Machine, settings: RekordboxDbSettings) -> list[Withheld]:
+    """The same databases where consent or the extra is missing. Consent is asked for once the extra is there."""
+    cures = []
+    if not is_installed():
+        cures.append('install what opens it by `pip install "moodzone[rekordbox]"`')
+    if not (settings.read or settings.write):
+        cures.append("allow it by `read = true` or `write = true` under [rekordbox_db] in the settings")
+    consents = _CONSENTS if is_installed() else ()
+    return [Withheld(path, "; ".join(cures), consents) for path in _paths(machine, settings) if cures]
+
+
+def _paths(machine: Machine, settings: RekordboxDbSettings) -> list[Path]:
     named = [Path(settings.database).expanduser()] if settings.database else []
     paths = named or [machine.home.joinpath(*parts, "rekordbox", "master.db") for parts in _FOLDERS]
-    return [RekordboxDb(path, settings) for path in paths if path.exists()]
+    return [path for path in paths if path.exists()]
 
 
 TARGET: Final[Target[RekordboxDbSettings]] = Target(
@@ -311,10 +332,11 @@ TARGET: Final[Target[RekordboxDbSettings]] = Target(
     open=lambda path, _, settings: RekordboxDb(path, settings),
     after=(
         "Colours, comments, playlists and My Tags show at rekordbox's next start.",
-        "Sticks must be exported again.",
+        *hints(RekordboxDbColour.YELLOW, RekordboxDbColour.GREEN, RekordboxDbColour.PURPLE),
         "A copy of the database was made before; `moodzone undo` takes back what was written, value by value.",
         "rekordbox shows four columns of My Tags: name one of them MoodZone before the first write. Else a fifth is",
         "made, and whether that shows is not known.",
     ),
     program=REKORDBOX,
+    withheld=_withheld,
 )

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from exporters.base import Collection, Field, Machine, Target, Want
 from exporters.planning import expect_three
+from exporters.rekordbox.hints import hints
 from exporters.rekordbox.location import to_location
 from exporters.rekordbox.xml_document import NEW, VERSION, RekordboxDocument
 from exporters.rekordbox.xml_lists import Track
@@ -160,8 +161,6 @@ TARGET: Final[Target[RekordboxXmlSettings]] = Target(
         "This may replace grids and cues of those tracks by the ones in the XML. So the XML must be fresh: File >",
         "Export Collection in xml format, then `moodzone export rekordbox-xml --into FILE`. Never use a file",
         "that was made anew (--out) for tracks that rekordbox has already.",
-        "Sticks must be exported again.",
-        "Names to type in Preferences > Advanced > Browse > Color, unless you set other colours:",
-        "Lemon = YELLOW, Green = GREEN, Violet = PURPLE.",
+        *hints(RekordboxColour.LEMON, RekordboxColour.GREEN, RekordboxColour.VIOLET),
     ),
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from exporters.base import WriteStatus
+from exporters.base import Withheld, WriteStatus
 from exporters.programs import PROGRAMS, running_processes
 from exporters.registry import target
 from moodzone_agent.calibration import parse_shares
@@ -29,7 +29,7 @@ from moodzone_agent.errors import CollectionError, FileError, UsageError
 from moodzone_agent.learning import keeps_zones
 from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.library.volumes import is_player_volume
-from moodzone_agent.machine import find_collections, this_machine
+from moodzone_agent.machine import find_collections, find_withheld, this_machine
 from moodzone_agent.rerating import rate_stored
 from moodzone_agent.setup.finding import FoundProgram, find_programs, music_folders, without_nested
 from moodzone_agent.setup.judging import judge
@@ -60,6 +60,11 @@ def find(session: Session) -> StepResult:
         session.say(f"  {_program_line(program)}")
     if not programs:
         session.say("  no DJ program; zones in tags show in any")
+    withheld = find_withheld(machine, session.settings)
+    for name, held in withheld:
+        session.say(f"  {name} ({shown(held.path)}) is not in use: {held.cure}")
+        if not session.yes:
+            _ask_consents(session, name, held)
     before = session.settings.agent.watched
     if session.named:
         folders = [_folder(str(folder)) for folder in session.named]
@@ -72,6 +77,7 @@ def find(session: Session) -> StepResult:
     details = {
         "programs": [{"name": one.name, "running": one.is_running} for one in programs],
         "folders": [str(folder) for folder in folders],
+        "withheld": [{"target": name, "path": str(held.path), "cure": held.cure} for name, held in withheld],
     }
     if not folders:
         return StepResult(State.FAILED, "no music folder was found; name one with --folder", details)
@@ -293,6 +299,14 @@ def _program_line(program: FoundProgram) -> str:
     return f"{program.name}{where}" + (
         ": running; close it before writing to it" if program.is_running else ""
     )
+
+
+def _ask_consents(session: Session, name: str, held: Withheld) -> None:
+    """Ask for leave to use a collection. Nobody who isn't there gives it: never with ``--yes``."""
+    for setting, question in held.consents:
+        if not session.agrees(question):
+            return
+        change_settings(session.places.settings, name.replace("-", "_"), {setting: True})
 
 
 def _edit(folders: list[Path]) -> list[Path]:

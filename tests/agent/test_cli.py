@@ -409,6 +409,26 @@ def test_doctor_before_the_first_scan_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_doctor_names_collections_before_the_first_scan_and_those_that_wait_for_consent(
+    tmp_path: Path,
+) -> None:
+    xml = tmp_path / "rekordbox.xml"
+    xml.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<DJ_PLAYLISTS Version="1.0.0"><COLLECTION Entries="0"/>'
+        "</DJ_PLAYLISTS>"
+    )
+    database = tmp_path / "Library" / "Pioneer" / "rekordbox" / "master.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"encrypted")
+    done = run(tmp_path / "moodzone", "doctor", "--json", HOME=str(tmp_path), USERPROFILE=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    told = {line["check"]: line["detail"] for line in lines(done.stdout)}
+    assert told["rekordbox-xml"] == f"{xml} (1.0.0)"
+    assert told["rekordbox-db"].startswith(f"{database}: found, not in use; ")
+    assert "`read = true` or `write = true` under [rekordbox_db] in the settings" in told["rekordbox-db"]
+    assert not (tmp_path / "moodzone").exists()
+
+
 def test_remove(world: World, originals: Path) -> None:
     paths = scanned(world, originals, "0.mp3", "1.flac")
     before = digests(world.music)

@@ -36,6 +36,7 @@ from moodzone_agent.setup.sizing import about, extent, measure_rate, note_rate, 
 from moodzone_agent.types import Label, LabelOrigin, Zone
 from tests.agent.conftest import World, make_track
 from tests.agent.test_cli import MAIN, ROOT, posix
+from tests.contract.cases import make_rekordbox_database
 
 TRACKS = 22
 PATIENCE = 60
@@ -345,6 +346,39 @@ def test_folders_can_be_edited(user: User, tmp_path: Path) -> None:
     )
     assert code == 0, text
     assert load_settings(user.places.settings).agent.watched == (more,)
+
+
+@pytest.fixture
+def rekordbox(user: User) -> Path:
+    """The database of a rekordbox of the user's."""
+    path = user.home / "Library" / "Pioneer" / "rekordbox" / "master.db"
+    path.parent.mkdir(parents=True)
+    make_rekordbox_database(path, {})
+    return path
+
+
+@posix
+@pytest.mark.parametrize(
+    ("answers", "allowed"), [("n", (False, False)), ("yn", (True, False)), ("yy", (True, True))]
+)
+def test_rekordbox_is_used_as_far_as_the_user_allows(
+    user: User, rekordbox: Path, answers: str, allowed: tuple[bool, bool]
+) -> None:
+    pytest.importorskip("pyrekordbox")
+    questions = ("in a copy of rekordbox's database? [y/N]: ", "while rekordbox is closed? [y/N]: ")
+    code, text = user.talk("--only", "find", says=[*zip(questions, answers, strict=False), ("first: ", "")])
+    assert code == 0, text
+    assert f"rekordbox-db ({rekordbox})" in text.replace("\n", "")
+    settings = load_settings(user.places.settings).rekordbox_db
+    assert (settings.read, settings.write) == allowed
+
+
+def test_nobody_allows_rekordbox_by_saying_yes_to_all(user: User, rekordbox: Path) -> None:
+    [held] = user.json("--only", "find")["find"]["withheld"]
+    assert (held["target"], held["path"]) == ("rekordbox-db", str(rekordbox))
+    settings = load_settings(user.places.settings).rekordbox_db
+    assert not settings.read
+    assert not settings.write
 
 
 def test_by_itself(user: User) -> None:

@@ -637,6 +637,15 @@ class RekordboxDatabase(Case):
     def theirs(self, field: Field) -> str:
         return "8" if field is Field.COLOUR else super().theirs(field)
 
+    def content(self, data: bytes) -> bytes:
+        """Comments, colours and lists, and how many nodes the XML has: all else is random numbers and times."""
+        if data.startswith(b"<?xml"):
+            return str(len(ET.fromstring(data).findall("PLAYLISTS/NODE"))).encode()
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.deserialize(data)
+            rows = [database.execute(query).fetchall() for query in _REKORDBOX_ROWS]
+        return repr(rows).encode()
+
     def breakable(self) -> list[Path]:
         return [self.file, self.file.with_name("masterPlaylists6.xml")]
 
@@ -651,6 +660,14 @@ _REKORDBOX_COLUMNS = """
     rb_local_deleted TINYINT(1) DEFAULT 0, rb_local_synced TINYINT(1) DEFAULT 0, usn BIGINT DEFAULT NULL,
     rb_local_usn BIGINT DEFAULT NULL, created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL, PRIMARY KEY(ID)
 """
+_REKORDBOX_ROWS = [
+    "SELECT ID, Commnt, ColorID FROM djmdContent ORDER BY ID",
+    *(
+        f"SELECT shelf.Name, song.ContentID FROM djmd{kind} shelf LEFT JOIN djmdSong{kind} song "
+        f"ON song.{kind}ID = shelf.ID ORDER BY 1, 2"
+        for kind in ("Playlist", "MyTag")
+    ),
+]
 _THEN = "2022-04-09 21:37:43.710 +00:00"
 
 

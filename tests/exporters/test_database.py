@@ -315,6 +315,29 @@ def test_damage_is_noticed(path: Path, journal: Journal) -> None:
     assert journal.runs() == []
 
 
+def test_an_index_that_lacks_rows_is_noticed(path: Path, journal: Journal) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(
+            """
+            CREATE INDEX by_value ON places (value);
+            PRAGMA writable_schema = ON;
+            """
+        )
+        row = connection.execute("SELECT * FROM sqlite_master WHERE name = 'by_value'").fetchone()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'by_value'")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO places VALUES ('comment', 'mine')")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+    before = path.read_bytes()
+    with journal.start("write") as run, pytest.raises(CollectionError, match="missing from index"):
+        write(path, run)
+    assert path.read_bytes() == before
+    assert journal.runs() == []
+
+
 def test_backup_holds_what_stands_in_the_wal(path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as program:
         program.execute("UPDATE places SET value = 'theirs'")

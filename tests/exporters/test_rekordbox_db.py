@@ -397,8 +397,13 @@ def test_it_is_found_only_with_consent(
     shutil.copyfile(small.path, path)
     machine = Machine(tmp_path, tmp_path / "Music", tmp_path / "Documents")
     assert TARGET.find(machine, RekordboxDbSettings()) == []
+    [held] = TARGET.withheld(machine, RekordboxDbSettings())
+    assert held.path == path
+    assert "`read = true` or `write = true` under [rekordbox_db]" in held.cure
+    assert [setting for setting, _ in held.consents] == ["read", "write"]
     for settings in (RekordboxDbSettings(read=True), RekordboxDbSettings(write=True)):
         assert [found.path for found in TARGET.find(machine, settings)] == [path]
+        assert TARGET.withheld(machine, settings) == []
         assert TARGET.find(machine, replace(settings, database=str(tmp_path / "none.db"))) == []
         named = TARGET.find(machine, replace(settings, database=str(small.path)))
         assert [found.path for found in named] == [small.path]
@@ -411,6 +416,11 @@ def test_without_the_extra_the_cure_is_told(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(bytes(range(256)) * 16)
     machine = Machine(tmp_path, tmp_path, tmp_path)
     assert TARGET.find(machine, ALLOWED) == []
+    [allowed], [held] = TARGET.withheld(machine, ALLOWED), TARGET.withheld(machine, RekordboxDbSettings())
+    assert 'pip install "moodzone[rekordbox]"' in allowed.cure
+    assert held.cure.startswith(allowed.cure)
+    assert "read = true" in held.cure
+    assert held.consents == ()
     with pytest.raises(CollectionError, match=r'pip install "moodzone\[rekordbox\]"'):
         list(TARGET.open(path, machine, ALLOWED).read())
 

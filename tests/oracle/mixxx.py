@@ -28,6 +28,8 @@ _NOBODY: Final = "1"
 """X's PointerRoot, which is no window."""
 _ALSA: Final = "pcm.!default { type null }\nctl.!default { type null }\n"
 _CONFIG: Final = "[Library]\nRescanOnStartup 1\n"
+_TRAKTOR_LAST: Final = "ShowRekordboxLibrary 0\nShowSeratoLibrary 0\n"
+"""Leaves Traktor as the last entry of the side bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,31 @@ class Mixxx:
         for name, location in rows:
             crates.setdefault(Path(name).stem, []).extend([] if location is None else [Path(location)])
         return crates
+
+    def traktor(self, count: int) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Playlists, at least ``count``, and comments of the newest Traktor's collection in the home's ``Documents``.
+
+        Playlists are named by the way to them, such as ``-->Folder-->Name``, tracks by volume and path; one that
+        the collection does not hold is an empty text. Mixxx reads it when its user opens it in the side bar.
+        """
+        self._prepare()
+        (self._settings / "mixxx.cfg").write_text(_CONFIG + _TRAKTOR_LAST)
+        with closing(sqlite3.connect(self.database)) as database, database:
+            database.execute("DELETE FROM traktor_playlists")  # what an earlier run left
+        with self.running() as running:
+            running.until(
+                lambda: len(self._rows("SELECT id FROM traktor_playlists")) >= count or running.open_traktor()
+            )
+            rows = self._rows(
+                "SELECT p.name, l.location FROM traktor_playlists p"
+                " JOIN traktor_playlist_tracks t ON t.playlist_id = p.id"
+                " LEFT JOIN traktor_library l ON l.id = t.track_id ORDER BY p.name, t.position"
+            )
+            comments = dict(self._rows("SELECT location, comment FROM traktor_library"))
+        playlists: dict[str, list[str]] = {}
+        for name, location in rows:
+            playlists.setdefault(name, []).append(location or "")
+        return playlists, comments
 
     def tracks(self) -> dict[Path, Track]:
         """The library, as the last run left it."""
@@ -245,6 +272,11 @@ class _Running:
         False, so that it can stand in a condition.
         """
         self._press("ctrl+f", "Tab", "End", "Right")
+        return False
+
+    def open_traktor(self) -> bool:
+        """One step to the last entry of the side bar, which is Traktor; as `open_serato`."""
+        self._press("ctrl+f", "Tab", "End", "Up", "Down")
         return False
 
     def _expect(self, *, is_so: bool) -> None:
