@@ -17,6 +17,7 @@ from typing import Final
 from exporters.base import Collection, Field, Place
 from moodzone_agent.corrections import Finding, Verdict, accepted
 from moodzone_agent.errors import UsageError
+from moodzone_agent.library.backup import RECOVERED
 from moodzone_agent.library.corrections import Correction, Corrections, CorrectionState
 from moodzone_agent.library.records import FileStatus, LabelEvent, PlaceEvent, PlaceEventKind
 from moodzone_agent.library.store import Library
@@ -39,6 +40,7 @@ _WHY: Final = {
 }
 _MEANWHILE: Final = "you said {} elsewhere, and it isn't known which was said last"
 _DISAGREE: Final = "two places say different zones, and it isn't known which was said last"
+_RECOVERED: Final = "the library was made from a backup, which may not know what MoodZone wrote there"
 _LATER: Final = "said otherwise later"
 
 
@@ -104,7 +106,7 @@ class Inbox:
                 if (place, finding.sighting.value) in known:
                     continue
                 moment = finding.sighting.time_ns
-                state, why = self._state_of(finding, last_look)
+                state, why = self._state_of(finding, last_look, in_files=collection.by_file)
                 self._corrections.add(
                     finding.audio_id,
                     finding.zone,
@@ -193,7 +195,7 @@ class Inbox:
         record = self._library.file(track)
         return record is not None and record.mounted and record.status is FileStatus.OK
 
-    def _state_of(self, finding: Finding, last_look: _Look) -> tuple[CorrectionState, str]:
+    def _state_of(self, finding: Finding, last_look: _Look, *, in_files: bool) -> tuple[CorrectionState, str]:
         """What becomes of what was found, and if it is held, why."""
         history = [
             event for event in self._library.labels(finding.audio_id) if event.origin is not LabelOrigin.WEAK
@@ -202,6 +204,10 @@ class Inbox:
         if said is not None and said.zone is not None and said.zone is finding.zone:
             return CorrectionState.TAKEN, ""  # it is known from now on, and no news when the label changes
         why = _WHY.get(finding.verdict, "")
+        # In files our own field tells what we wrote; elsewhere only the library did.
+        recovered = int(self._library.meta(RECOVERED) or 0)
+        if not why and not in_files and recovered > max(last_look.time_ns, finding.since_ns):
+            why = _RECOVERED
         if not why and said is not None and self._may_be_older(finding, said, last_look):
             why = _MEANWHILE.format(said.zone or "none")
         return (CorrectionState.HELD if why else CorrectionState.RESTING), why
@@ -216,7 +222,7 @@ class Inbox:
         arrival = self._library.last_arrival(finding.audio_id)
         # Labels given by hand are ordered by arrival alone: the clock may have been wrong.
         return arrival > last_look.label_arrival and (
-            said.source in BY_HAND or said.time_ns > last_look.time_ns
+            said.source in BY_HAND or said.time_ns >= last_look.time_ns
         )
 
     def _is_overruled(self, one: Correction) -> bool:

@@ -85,6 +85,7 @@ _RATE_OVER_SECONDS: Final = 600.0
 _LESSON_SECONDS: Final = 60.0
 """Between two looks at whether it is time to learn."""
 _REWRITTEN: Final = "files rewritten"
+_TAGS_LOOKED_AT: Final = "tags looked at"
 _BACKUP_SECONDS: Final = 3600.0
 """Between two looks at whether a backup is due, which it is once a day."""
 LOG_NAME: Final = "agent.log"
@@ -213,6 +214,7 @@ class Agent:
         ) as watcher:
             self._watcher, self._wake = watcher, watcher.wake
             self._work.writes.update(self._files_to_write())
+            self._work.tags.update(self._tags_to_look_at())
             self._last_label = max((arrival for arrival, _ in self._library.labels_after(0)), default=0)
             try:
                 yield self
@@ -413,11 +415,12 @@ class Agent:
     def _look_for_corrections(self) -> None:
         """Look at files that changed, and at collections that did. Reading is always allowed."""
         if self._work.tags:
-            among = frozenset(self._work.tags)
+            among, began = frozenset(self._work.tags), time.time_ns()
             self._work.tags.clear()
             for collection in self._collections():
                 if collection.in_file:
                     self._look_at(collection, among)
+            self._library.set_meta(_TAGS_LOOKED_AT, str(began))
         now = self._clock()
         if now < self._next_poll:
             return
@@ -433,6 +436,13 @@ class Agent:
             if self._stamps.get(collection.name) != stamp:
                 self._stamps[collection.name] = stamp
                 self._look_at(collection, None)
+
+    def _tags_to_look_at(self) -> list[Path]:
+        """Files with a mark that a scan read after we last looked for corrections; it may have been killed."""
+        since = int(self._library.meta(_TAGS_LOOKED_AT) or 0)
+        return [
+            record.path for record in self._library.files() if record.mark and record.tags_checked_ns > since
+        ]
 
     def _look_at(self, collection: Collection, among: frozenset[Path] | None) -> None:
         try:

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -45,6 +46,8 @@ _PLAUSIBLE: Final = 1000
 """Beyond twice the labels found and so many, a record of how many there were is damaged itself."""
 _LOCK: Final = "library.lock"
 _ENDS: Final = ("", "-wal", "-shm")
+RECOVERED: Final = "recovered"
+"""When the library was last made from a backup and what else was left of it; kept in the library itself."""
 _PRECIOUS: Final = ("label", "place_event", "collection", "volume", "track", "file", "held", "run", "meta")
 
 _log = logging.getLogger(__name__)
@@ -431,6 +434,9 @@ def _recover(path: Path, folder: Path, complaint: str) -> Recovery:
             labels = _labels(connection)
             added = _add_labels(connection, labels, found)
             places, lost_places = _add_places(connection, found)
+            connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RECOVERED, time.time_ns())
+            )
             connection.execute("COMMIT")
             highest = max((number for number, _ in (*labels, *found.labels)), default=0)
             if found.last_label <= 2 * highest + _PLAUSIBLE:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from exporters.base import Withheld, WriteStatus
+from exporters.journal import Journal
 from exporters.programs import PROGRAMS, running_processes
 from exporters.registry import target
 from moodzone_agent.calibration import parse_shares
@@ -209,17 +210,21 @@ def trial(session: Session) -> StepResult:
         question = f"Write these zones into {_some(count, 'file', 'files')}? All else in them stays"
         if not session.agrees(question, default=True):
             return _DECLINED
+    journal = Journal(session.places.journal)
+    before = {run.id for run in journal.runs()}
     results = _write(session, writing, cli_write.TAGS)
+    # Another process may write, too, while the user looks.
+    trial = next((run.id for run in journal.runs() if run.id not in before and run.kind == "write"), None)
     if not session.quiet:
         cli_write.report_writes(results, done="written")
         for line in _where_to_look(session):
             session.say(f"  {line}")
     details: dict[str, Any] = _written(results) | {"files": [str(path) for path in chosen], "undone": False}
-    if not session.yes and any(result.status is WriteStatus.WRITTEN for result in results):
+    if not session.yes and trial is not None:
         session.say("Look at them in your program; this waits.")
         if session.agrees("Take them back now?"):
             details["undone"] = True
-            _take_back(session)
+            _take_back(session, trial)
     return StepResult(_state(results), details=details)
 
 
@@ -445,13 +450,12 @@ def _write(
     return writing.results(name, collections, dry_run=dry_run, quiet=session.quiet, yes=True)
 
 
-def _take_back(session: Session) -> None:
-    """Undo the trial, which is the newest run; its files aren't held back from the step that asks for all."""
-    from exporters.journal import Journal
+def _take_back(session: Session, trial: int) -> None:
+    """Undo the trial; its files aren't held back from the step that asks for all."""
     from moodzone_agent.undoing import undo_run
 
     journal = Journal(session.places.journal)
-    results = undo_run(session.library, journal, session.settings, session.places.backups)
+    results = undo_run(session.library, journal, session.settings, session.places.backups, trial)
     session.library.release([result.path for result in results])
     session.say(f"  {_some(len(results), 'file is', 'files are')} as before")
 

@@ -735,6 +735,7 @@ def test_a_correction_while_another_zone_waits_to_be_written_wins(world: World, 
     tags = open_collection("tags", world.music, world.library, Settings())
     label(world, "1.flac", Zone.GREEN)
     world.write()
+    assert sync(world, tags) == []
     label(world, "1.flac", Zone.YELLOW)  # to be written
     file = mutagen.File(path)
     file["description"] = ["#purple"]
