@@ -50,8 +50,10 @@ def backup_folder(backups: Path, label: str, of: Path) -> Iterator[Path]:
     """
     which = hashlib.sha256(str(of).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     target = label.split(" ", maxsplit=1)[0]
-    folder = backups / f"{label} {time.strftime('%Y-%m-%d %H.%M.%S')} {which}"
+    moment = time.time()
     try:
+        while (folder := backups / f"{label} {_time(moment)} {which}").exists():  # twice within a second
+            moment += 1
         folder.mkdir(mode=0o700, parents=True)
         yield folder
         for copy in folder.iterdir():
@@ -62,6 +64,10 @@ def backup_folder(backups: Path, label: str, of: Path) -> Iterator[Path]:
         raise CollectionError(
             f"No backup could be made in {backups} ({explain(error)}), and without it nothing is written."
         ) from error
+
+
+def _time(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H.%M.%S", time.localtime(moment))
 
 
 def erase(backups: Path) -> None:

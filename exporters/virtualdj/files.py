@@ -59,8 +59,8 @@ class SongList:
             index = None if index is None else index + 1
 
     def to_bytes(self) -> bytes | None:
-        """The list with its edits; None where nothing is left in it."""
-        return self._xml.to_bytes() if self._left else None
+        """The list with its edits; None where nothing is left in it, neither songs nor what the user set for it."""
+        return self._xml.to_bytes() if self._left or self._xml.root.attributes else None
 
     def _songs(self) -> Iterator[tuple[Element, Path]]:
         for child in self._xml.root.children:
