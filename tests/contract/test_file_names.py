@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from exporters.base import Field, Place, WriteStatus
+from exporters.base import Field, Place, WriteStatus, comparable
+from exporters.serato.crate import Crate
 from exporters.undo import Outcome
 from moodzone_agent.types import Mark, MarkState, Zone
-from tests.contract.cases import CASES, Case, make_tones
+from tests.contract.cases import CASES, Case, Engine, Mixxx, RekordboxDatabase, Serato, make_tones
 from tests.contract.test_collections import Writer, marks_of, values
 
 COMBINED = unicodedata.normalize("NFD", "Café Ångström")
@@ -122,3 +125,58 @@ def test_a_users_edit_is_of_that_file_alone(case: Case, names: tuple[str, ...], 
             assert Zone.PURPLE in zones.pop((track.stem, field)), (track, field)
             before.pop((track.stem, field))
             assert zones == before
+
+
+SPELLED = {
+    "mixxx": ("track_locations", "location"),
+    "engine": ("Track", "path"),
+    "rekordbox-db": ("djmdContent", "FolderPath"),
+}
+
+
+@pytest.mark.parametrize("kind", [Mixxx, Engine, RekordboxDatabase], ids=lambda case: case.name)
+def test_a_database_that_composes_accents_otherwise(
+    kind: type[Mixxx | Engine | RekordboxDatabase], tones: Path, tmp_path: Path, writer: Writer
+) -> None:
+    """As one does that was moved here from another system."""
+    case = kind(tones, tmp_path)
+    _, tracks = case.make()
+    table, column = SPELLED[case.name]
+    with closing(sqlite3.connect(case.file)) as connection, connection:
+        connection.create_function("spelled", 1, lambda text: text and unicodedata.normalize("NFD", text))
+        changed = connection.execute(
+            f"UPDATE {table} SET {column} = spelled({column}) WHERE {column} IS NOT spelled({column})"
+        ).rowcount
+    assert changed > 0
+    for marks in (MARKS, MARKS[1:] + MARKS[:1]):
+        done = writer.write(case.open(), zip(tracks, marks, strict=True))
+        assert {change.status for change in done} == {WriteStatus.WRITTEN}
+        lists = {
+            comparable(sight.place.track): [mark.zone for mark in sight.marks]
+            for sight in case.open().read()
+            if sight.place.field is Field.LIST
+        }
+        for track, mark in zip(tracks, marks, strict=True):
+            assert lists[comparable(track)] == [mark.zone]
+
+
+def test_crates_of_serato_that_compose_accents_otherwise(tones: Path, tmp_path: Path, writer: Writer) -> None:
+    case = Serato(tones, tmp_path)
+    collection, tracks = case.make()
+    folder = tmp_path / "_Serato_" / "Subcrates"
+    spelled = [tracks[0].with_name(f"{form}{tracks[0].suffix}") for form in (COMBINED, "plain 2")]
+    for path in spelled:
+        shutil.copyfile(tracks[0], path)
+    case.tracks = [*tracks, *spelled]
+    writer.write(collection, [(path, Mark(Zone.GREEN)) for path in spelled])
+    green, purple = folder / "MoodZone%%GREEN.crate", folder / "MoodZone%%PURPLE.crate"
+    crate = Crate.parse(green.read_bytes())
+    assert len(crate.tracks) == 2
+    green.write_bytes(
+        Crate.new().added([unicodedata.normalize("NFC", reference) for reference in crate.tracks]).dump()
+    )
+    again = writer.write(case.open(), [(path, Mark(Zone.GREEN)) for path in spelled])
+    assert {change.status for change in again} == {WriteStatus.UNCHANGED}
+    writer.write(case.open(), [(path, Mark(Zone.PURPLE)) for path in spelled])
+    assert not green.exists() or not Crate.parse(green.read_bytes()).tracks
+    assert len(Crate.parse(purple.read_bytes()).tracks) == 2
