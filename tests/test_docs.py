@@ -6,14 +6,17 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from moodzone_agent.classify.bundle import load_bundle
+from moodzone_agent.config import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
 
 
 def shell_lines() -> list[str]:
@@ -72,7 +75,7 @@ def test_figures_are_the_shipped_bundles() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
@@ -100,9 +103,25 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"moodzone {command}" in README, command
 
 
-def test_the_readmes_settings_are_valid(tmp_path: Path) -> None:
-    from moodzone_agent.config import load_settings
+def test_every_setting_is_in_an_example_and_every_example_is_valid(tmp_path: Path) -> None:
+    """Keys stand in a TOML block, in the table that holds them: a word that occurs somewhere explains nothing."""
+    missing = {
+        (table.name, key.name)
+        for table in fields(Settings)
+        for key in fields(getattr(Settings(), table.name))
+    }
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        assert text.count("```") % 2 == 0, f"{document.name} has a block that is not closed"
+        for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+            path = tmp_path / "settings.toml"
+            path.write_text(block, encoding="utf-8")
+            load_settings(path)
+            missing -= {(table, key) for table, keys in tomllib.loads(block).items() for key in keys}
+    assert not missing
 
+
+def test_the_readmes_settings_are_valid(tmp_path: Path) -> None:
     block = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
     assert block
     path = tmp_path / "settings.toml"

@@ -53,7 +53,13 @@ LABELS = 60
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
 
-def fill(library: Library, labels: int, *, origin: LabelOrigin = LabelOrigin.ASKED) -> None:
+def fill(
+    library: Library,
+    labels: int,
+    *,
+    origin: LabelOrigin = LabelOrigin.ASKED,
+    folder: Path = Path("/nowhere"),
+) -> None:
     """Random features that tell the zone, and labels; there is no audio."""
     rng = np.random.default_rng(0)
     direction = rng.normal(size=len(FEATURE_NAMES))
@@ -62,7 +68,7 @@ def fill(library: Library, labels: int, *, origin: LabelOrigin = LabelOrigin.ASK
             energy = rng.uniform(-1, 1)
             centre = rng.normal(0, 0.5, len(FEATURE_NAMES)) + energy * direction
             windows = (centre + rng.normal(0, 0.2, (4, len(FEATURE_NAMES)))).astype(np.float32)
-            audio_id, path = f"id {number:03}", Path(f"/nowhere/{number:03}.mp3")
+            audio_id, path = f"id {number:03}", folder / f"{number:03}.mp3"
             library.put_analysis(
                 Analysis(audio_id, 25.0, 120.0, (), FEATURES_VERSION, windows.mean(0), windows)
             )

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +48,10 @@ class Music:
         self.places = places
         self.chance = chance
         self.audio: dict[Path, str] = {}
-        self.labels: dict[str, Zone] = {}
+        self.said: list[tuple[str, Zone]] = []
+        """The labels given by a command, by the library's id of the recording, in order."""
+        self.typed: defaultdict[str, set[Zone]] = defaultdict(set)
+        """The zones that were ever typed into files of some audio."""
         self.done: Counter[str] = Counter()
         self._made = 0
 
@@ -113,8 +116,9 @@ class Music:
     def correct(self) -> None:
         path = self.pick()
         if path.suffix == ".flac" and read_state(path).mark is not None:
-            tagged = mutagen.File(path)
-            tagged["comment"] = [f"#{self.chance.choice(list(Zone)).lower()}"]
+            tagged, zone = mutagen.File(path), self.chance.choice(list(Zone))
+            tagged["comment"] = [f"#{zone.lower()}"]
+            self.typed[self.audio[path]].add(zone)
             tagged.save()
 
     def label(self) -> None:
@@ -123,6 +127,7 @@ class Music:
             if tracks:
                 track, zone = self.chance.choice(tracks), self.chance.choice(list(Zone))
                 library.add_label(Label(track.audio_id, zone, LabelOrigin.ASKED, "cli", time.time_ns()))
+                self.said.append((track.audio_id, zone))
 
     def touch(self) -> None:
         os.utime(self.pick())
@@ -158,6 +163,7 @@ def test_half_an_hour_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[
             if passed >= len(seen) * 30:
                 memory = process.memory_info().rss / 1e6
                 seen.append((passed, memory, process.num_fds(), process.num_threads()))
+                check_said(music)
             assert agent.poll() is None, (tmp_path / "stderr").read_text()
         wait(lambda: is_settled(music), 180)
         used = process.cpu_times()
@@ -172,10 +178,11 @@ def test_half_an_hour_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[
         print(f"CPU {used.user + used.system:.0f} s of its own, {used.children_user:.0f} s of workers")
     assert agent.returncode == 0
     assert len(children) <= 1  # the tracker of shared memory, which every spawn keeps
-    first, last = seen[len(seen) // 4], seen[-1]
+    first, last = seen[max(1, len(seen) // 4)], seen[-1]  # at the very first nothing is loaded yet
     assert last[1] < first[1] + 40, "memory grew"
     assert last[2] <= first[2] + 8, "handles grew"
     assert last[3] <= first[3] + 2, "threads grew"
+    check_labels(music)
     for path, digest in music.audio.items():
         assert encoded_audio_digest(path) == digest
 
@@ -185,6 +192,29 @@ def wait(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come to rest"
         time.sleep(0.5)
+
+
+def check_said(music: Music) -> dict[str, Zone]:
+    """No label that a command gave is lost; returns the library's labels, by its id of the recording."""
+    with Library.open(music.places.library) as library:
+        history = [(event.audio_id, event.zone) for event in library.labels() if event.source == "cli"]
+        labels = {track.audio_id: track.label.zone for track in library.tracks() if track.label}
+    assert history == music.said
+    assert dict(music.said).keys() <= labels.keys()
+    return labels
+
+
+def check_labels(music: Music) -> None:
+    """At rest, every track's label is the user's word: a command's, or one that was typed into a file of its audio.
+
+    Those two may have crossed, so where there are both, either may count.
+    """
+    labels, said = check_said(music), dict(music.said)
+    with Library.open(music.places.library) as library:
+        ids = {path: track.audio_id for track in library.tracks() for path in track.paths}
+    for path, digest in music.audio.items():
+        label = labels.get(ids[path])
+        assert label == said.get(ids[path]) or label in music.typed[digest], path
 
 
 def is_settled(music: Music) -> bool:

@@ -486,7 +486,8 @@ class Engine(Database):
         return EngineCollection(self.file, machine)
 
     def edit(self, place: Place, value: str) -> None:
-        [(track,)] = self.rows("SELECT id FROM Track WHERE path LIKE ?", f"%/{place.track.name}")
+        path = Path("..") / place.track.relative_to(self.folder)
+        [(track,)] = self.rows("SELECT id FROM Track WHERE path = ?", str(path))
         folder = self.playlist("MoodZone", 0)
         for name in LISTS:
             number = self.playlist(name, folder)
