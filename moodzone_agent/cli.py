@@ -168,6 +168,9 @@ def remove(
     from moodzone_agent.removal import remove_everything
 
     places, settings = setting()
+    if not places.library.exists() and not places.journal.exists():
+        out("there is nothing of MoodZone's to remove")
+        return
     with open_library(places) as library:
         if not dry_run:
             if labels is not None:
@@ -287,7 +290,7 @@ def label(
         out(f"{left_alone:,} had no label: not tagged from now on, until you label it")
     if left_alone < len(names):
         done = "labelled" if confirm or word.upper() != "NONE" else "back to what the model says"
-        out(f"{tracks} {done}; `moodzone write` puts it into the tags")
+        out(f"{tracks} {done}; `moodzone write --all` puts it into the tags")
 
 
 @app.command()

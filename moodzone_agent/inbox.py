@@ -147,13 +147,18 @@ class Inbox:
         return [after for one in resting if (after := self._corrections.get(one.id))]
 
     def accept(self, number: int, zone: Zone | None = None) -> Correction:
-        """Make a label of a held correction. Raises UsageError where that is impossible."""
+        """Make a label of a held correction, which settles others of its track. Raises UsageError where it can't be."""
         with self._library.transaction():
             one = self._get(number, CorrectionState.HELD, CorrectionState.RESTING)
             wanted = zone or one.zone
             if wanted is None:
                 raise UsageError(f"{number} says several zones; say which: yellow, green or purple")
             self._take([one], wanted)
+            others = [other for other in self._corrections.open() if other.audio_id == one.audio_id]
+            agreeing = [other for other in others if other.zone is wanted]
+            self._take(agreeing)
+            rest = (other for other in others if other.zone is not wanted)
+            self._corrections.settle(rest, CorrectionState.WITHDRAWN, _LATER)
         return one
 
     def reject(self, number: int) -> Correction:

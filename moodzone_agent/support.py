@@ -16,7 +16,7 @@ from typing import Any, Final
 from exporters.filesystem import replace_file
 from moodzone_agent import __version__
 from moodzone_agent.background import control
-from moodzone_agent.background.daemon import LOG_NAME
+from moodzone_agent.background.control import LOG_NAME
 from moodzone_agent.config import Places, load_settings
 from moodzone_agent.doctor import examine
 from moodzone_agent.errors import MoodZoneError, UsageError

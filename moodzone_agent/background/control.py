@@ -27,6 +27,8 @@ from exporters.journal import TEMP_NAME
 from moodzone_agent.config import Places
 from moodzone_agent.errors import UsageError
 
+LOG_NAME: Final = "agent.log"
+_LOG: Final = re.compile(rf"{re.escape(LOG_NAME)}(\.\d+)?")
 _STATUS: Final = "agent.json"
 _PAUSED: Final = "paused"
 _REQUESTS: Final = "requests"
@@ -190,7 +192,7 @@ def paused_since(places: Places) -> datetime | None:
 
 
 def erase(places: Places) -> None:
-    """Delete all of these files, and what somebody who was killed while writing them left. Errors: `OSError`."""
+    """Delete all of these files, the log, and what one who was killed while writing them left. Errors: `OSError`."""
     requests = places.agent / _REQUESTS
     for _, _, path in _requests(requests):
         path.unlink(missing_ok=True)
@@ -198,7 +200,7 @@ def erase(places: Places) -> None:
         (places.agent / name).unlink(missing_ok=True)
     if places.agent.is_dir():
         for path in list(places.agent.iterdir()):
-            if TEMP_NAME.fullmatch(path.name):
+            if TEMP_NAME.fullmatch(path.name) or _LOG.fullmatch(path.name):
                 path.unlink()
     with contextlib.suppress(OSError):  # never made, or it holds something else
         requests.rmdir()

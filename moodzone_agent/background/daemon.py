@@ -29,7 +29,7 @@ from exporters.journal import Journal
 from exporters.tags.collection import TagCollection
 from moodzone_agent import __version__
 from moodzone_agent.background import control
-from moodzone_agent.background.control import AgentStatus, Request, WatchedFolder
+from moodzone_agent.background.control import LOG_NAME, AgentStatus, Request, WatchedFolder
 from moodzone_agent.background.quiet import Permission, Surroundings, decide
 from moodzone_agent.background.single import AgentLock
 from moodzone_agent.classify.registry import Registry
@@ -88,7 +88,6 @@ _REWRITTEN: Final = "files rewritten"
 _TAGS_LOOKED_AT: Final = "tags looked at"
 _BACKUP_SECONDS: Final = 3600.0
 """Between two looks at whether a backup is due, which it is once a day."""
-LOG_NAME: Final = "agent.log"
 NO_FOLDER: Final = "no folder is watched: name one with --folder, or set folders in [agent]"
 _LOG_BYTES: Final = 1_000_000
 _LOGS_KEPT: Final = 3

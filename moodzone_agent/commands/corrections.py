@@ -18,17 +18,23 @@ from moodzone_agent.commands.shared import (
     print_json,
     setting,
 )
-from moodzone_agent.errors import CollectionError, FileError
+from moodzone_agent.errors import CollectionError, FileError, UsageError
 from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
     from moodzone_agent.corrections import Finding
+    from moodzone_agent.inbox import Inbox
     from moodzone_agent.learning import Challenger
     from moodzone_agent.library.corrections import Correction
 
+_LONGEST_RANGE = 100_000
+
 app = typer.Typer(no_args_is_help=True, help="Look at what was found in your files and programs, and decide.")
 
-Numbers = Annotated[list[int], typer.Argument(help="Numbers as `moodzone inbox` shows them.")]
+Numbers = Annotated[
+    list[str],
+    typer.Argument(help="Numbers as `moodzone inbox` shows them, such as 3 8-12; or all that wait."),
+]
 
 
 def sync(
@@ -88,7 +94,9 @@ def inbox(json_: Json = False) -> None:
         _report_challenger(challenger, json_=json_)
     if not json_:
         if held:
-            out("`moodzone corrections accept NUMBER` makes it a label, `reject NUMBER` drops it")
+            out(
+                "`moodzone corrections accept NUMBER` makes it a label, `reject NUMBER` drops it; so do 8-12 and `all`"
+            )
         elif challenger is None:
             out("nothing waits")
 
@@ -118,9 +126,11 @@ def accept(
 
     places, _ = setting()
     with open_library(places, must_exist=True) as library, library.transaction():
-        for number in numbers:
-            Inbox(library).accept(number, zone)
-    out(f"{len(numbers):,} accepted; `moodzone write` brings the zones everywhere")
+        inbox = Inbox(library)
+        chosen = _chosen(numbers, inbox)
+        for number in chosen:
+            inbox.accept(number, zone)
+    out(f"{len(chosen):,} accepted; `moodzone write --all` brings the zones everywhere")
 
 
 @app.command()
@@ -130,9 +140,11 @@ def reject(numbers: Numbers) -> None:
 
     places, _ = setting()
     with open_library(places, must_exist=True) as library, library.transaction():
-        for number in numbers:
-            Inbox(library).reject(number)
-    out(f"{len(numbers):,} rejected")
+        inbox = Inbox(library)
+        chosen = _chosen(numbers, inbox)
+        for number in chosen:
+            inbox.reject(number)
+    out(f"{len(chosen):,} rejected")
 
 
 @app.command(name="take-back")
@@ -142,9 +154,29 @@ def take_back(numbers: Numbers) -> None:
 
     places, _ = setting()
     with open_library(places, must_exist=True) as library, library.transaction():
-        for number in numbers:
-            Inbox(library).take_back(number)
-    out(f"{len(numbers):,} taken back")
+        inbox = Inbox(library)
+        chosen = _chosen(numbers)
+        for number in chosen:
+            inbox.take_back(number)
+    out(f"{len(chosen):,} taken back")
+
+
+def _chosen(told: list[str], inbox: Inbox | None = None) -> list[int]:
+    """The numbers that were told, with ranges; of an inbox, ``all`` are those that wait."""
+    numbers: list[int] = []
+    for part in (piece for word in told for piece in word.split(",") if piece):
+        first, dash, last = part.partition("-")
+        if inbox is not None and part.lower() == "all":
+            numbers += [one.id for one in inbox.held()]
+        elif not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise UsageError(
+                f"{part} is no number; give numbers and ranges such as 3 8-12, as the inbox shows them"
+            )
+        elif last and int(last) - int(first) >= _LONGEST_RANGE:
+            raise UsageError(f"{part} is a range of too many numbers")
+        else:
+            numbers += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(numbers))
 
 
 def _report(corrections: list[Correction], *, json_: bool) -> None:

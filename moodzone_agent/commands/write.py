@@ -151,12 +151,15 @@ class Writing:
 
     def to_targets(self, targets: list[str], *, dry_run: bool, json_: bool, yes: bool) -> bool:
         """Write to the collections that are found; True if something failed."""
-        from moodzone_agent.machine import find_collections
+        from moodzone_agent.machine import find_collections, find_withheld, this_machine
 
         failed = False
         for name in targets:
             collections = find_collections(name, self._library, self._settings)
             if not collections:
+                for kind, held in find_withheld(this_machine(self._library), self._settings):
+                    if kind == name:
+                        raise UsageError(f"{shown(held.path)}: {held.cure}")
                 raise UsageError(
                     f"no collection for {name} was found; `moodzone export {name}` makes one where you say"
                 )

@@ -437,7 +437,7 @@ def _choose_targets(found: list[str], usual: list[str]) -> list[str]:
         return found
     while True:
         told = prompt(f"Where? Enter for {', '.join(usual)}, or some of {', '.join(found)}")
-        names = [name.strip() for name in told.split(",")] if told else usual
+        names = told.lower().replace(",", " ").split() or usual
         if set(names) <= set(found):
             return list(dict.fromkeys(names))
         out(f"  give names out of {', '.join(found)}, with commas between them")

@@ -459,6 +459,45 @@ def test_a_write_to_a_database_is_undone_and_redone(world: World, mixxx: MixxxCo
     assert undo_run(world.library, world.journal, Settings(), world.home / "backups") == []
 
 
+def test_many_are_decided_at_once_and_one_word_settles_what_contradicts_it(
+    world: World, playlists: M3u8Collection
+) -> None:
+    other = M3u8Collection(world.home / "Other")
+    for name in ("0.mp3", "1.flac"):
+        label(world, name, Zone.GREEN)
+    for collection in (playlists, other):
+        write(world, collection)
+    inbox = Inbox(world.library)
+    for collection, zone in ((playlists, "PURPLE"), (other, "YELLOW")):
+        for name in ("0.mp3", "1.flac"):
+            move(collection.path, name, zone)
+        inbox.note(collection, list(find_corrections(collection, world.library)))
+    inbox.settle()
+    held = inbox.held()
+    assert len(held) == 4
+    yellow = next(one for one in held if one.zone is Zone.YELLOW)
+    assert (
+        _decide(world, "accept", "1-100000000").returncode == _decide(world, "accept", "one").returncode == 2
+    )
+    assert _decide(world, "accept", f"{yellow.id},{yellow.id}").returncode == 0
+    assert len(inbox.held()) == 2
+    assert yellow.audio_id not in {one.audio_id for one in inbox.held()}
+    assert _decide(world, "reject", "all").returncode == 0
+    assert inbox.held() == []
+    assert sorted(zone_of(world, name)[0] for name in ("0.mp3", "1.flac")) == [Zone.GREEN, Zone.YELLOW]
+
+
+def _decide(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "moodzone_agent", "corrections", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "MOODZONE_HOME": str(world.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_help_names_all_targets() -> None:
     assert ", ".join(TARGETS) == cli_shared.TARGET_NAMES
 

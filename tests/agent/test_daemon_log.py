@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from moodzone_agent.background import daemon
-from moodzone_agent.background.daemon import LOG_NAME, keep_log
+from moodzone_agent.background.control import LOG_NAME
+from moodzone_agent.background.daemon import keep_log
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moodzone_agent.background.daemon import LOG_NAME
+from moodzone_agent.background.control import LOG_NAME
 from moodzone_agent.config import Places
 from moodzone_agent.support import write_report
 from tests.agent.conftest import World
