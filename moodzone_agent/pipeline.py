@@ -325,6 +325,8 @@ class _Scan:
         return self._keep_zones and self._library.is_rated(audio_id)
 
     def _put_read(self, path: Path, audio_id: str) -> None:
+        if self._library.file(path) is None:
+            self._library.inherit_places(path, audio_id)
         self._library.put_file(self._with_tags(replace(self._records[path], audio_id=audio_id)))
         del self._records[path]
 

@@ -583,6 +583,36 @@ class Library:
                     time_ns=time.time_ns(),
                 )
 
+    def inherit_places(self, path: Path, audio_id: str) -> None:
+        """Give a file that was moved, or renamed, the histories of the places of the one that is gone.
+
+        Its program follows the move, and what we wrote must not look like the user's there.
+        """
+        gone = self._rows(
+            """
+            SELECT volume, path FROM file WHERE audio_id = ? AND status = 'missing'
+            ORDER BY tags_checked_ns DESC LIMIT 1
+            """,
+            (audio_id,),
+        )
+        if not gone:
+            return
+        with self.transaction():
+            self._run(
+                """
+                INSERT INTO place_event (collection, volume, path, field, kind, value, ours, edited_ns, time_ns)
+                SELECT collection, :volume, :path, field, kind, value, ours, edited_ns, time_ns
+                FROM place_event
+                WHERE collection IN (SELECT id FROM collection) AND volume = :old_volume AND path = :old_path
+                    AND NOT EXISTS (
+                        SELECT 1 FROM place_event
+                        WHERE collection IN (SELECT id FROM collection) AND volume = :volume AND path = :path
+                    )
+                ORDER BY arrival
+                """,
+                {**self._put_place(path), "old_volume": gone[0]["volume"], "old_path": gone[0]["path"]},
+            )
+
     def start_run(self, kind: str, detail: Mapping[str, Any] | None = None) -> int:
         """Note that a run begins, with whatever detail JSON can hold; returns its number."""
         with self.transaction():

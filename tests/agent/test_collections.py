@@ -441,6 +441,25 @@ def test_a_list_follows_a_later_label_where_a_colour_stays(world: World, mixxx: 
     assert mixxx_rows(mixxx, "SELECT color FROM library WHERE id = 1") == [0x8800CC]
 
 
+def test_a_track_that_was_moved_follows_its_label_and_is_removed(
+    world: World, mixxx: MixxxCollection
+) -> None:
+    label(world, "0.mp3", Zone.GREEN)
+    write(world, mixxx)
+    new = world.music / "moved" / "new.mp3"
+    new.parent.mkdir()
+    (world.music / "0.mp3").rename(new)
+    mixxx_rows(mixxx, f"UPDATE track_locations SET location = '{new}' WHERE id = 1")
+    world.scan()
+    assert sync(world, mixxx) == []
+    label(world, "moved/new.mp3", Zone.PURPLE)
+    assert write(world, mixxx)["new.mp3"] == "written"
+    assert mixxx_rows(mixxx, "SELECT color FROM library WHERE id = 1") == [0x8800CC]
+    removal.remove_everything(world.library, Places.under(world.home), Settings())
+    assert mixxx_rows(mixxx, "SELECT color FROM library") == [None, None]
+    assert mixxx_rows(mixxx, "SELECT count(*) FROM crate_tracks") == [0]
+
+
 def test_a_write_to_a_database_is_undone_and_redone(world: World, mixxx: MixxxCollection) -> None:
     label(world, "0.mp3", Zone.GREEN)
     label(world, "1.flac", Zone.YELLOW)
