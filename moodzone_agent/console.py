@@ -293,9 +293,13 @@ def _named(what: str, style: str, path: Path, reason: str) -> RenderableType:
     return Text.assemble((f"  {what} ", style), printable(path), (f": {reason}", "dim"))
 
 
-def census_table(collection: Collection, census: Census, zones: Mapping[Path, Zone]) -> RenderableType:
-    """What stands in a collection; Mixed In Key's energy by the zones that its tracks have."""
-    crowded = census.crowded(collection.colours)
+def census_table(
+    collection: Collection, census: Census, zones: Mapping[Path, Zone], left_out: Mapping[Zone, str]
+) -> RenderableType:
+    """What stands in a collection; Mixed In Key's energy by the zones that its tracks have.
+
+    ``left_out``: the colours that `writing.settle_colours` doesn't use.
+    """
     lines: list[RenderableType] = [
         Text.assemble(
             (f"{collection.target}", "bold"), f": {printable(collection.path)}, {census.tracks:,} tracks"
@@ -309,11 +313,11 @@ def census_table(collection: Collection, census: Census, zones: Mapping[Path, Zo
         lines.append(Text(f"  lists: {', '.join(census.lists)}"))
     lines.extend(
         Text(
-            f"  {collection.colours[zone]} is your colour on {share:.0%} of the tracks, so {zone} gets none; "
+            f"  {left_out[zone]} is your colour on {share:.0%} of the tracks, so {zone} gets none; "
             f"choose another in the settings",
             style="yellow",
         )
-        for zone, share in crowded.items()
+        for zone, share in census.crowded(left_out).items()
     )
     energies: defaultdict[int, Counter[Zone]] = defaultdict(Counter)
     for path, energy in census.energies.items():

@@ -337,12 +337,12 @@ def show_census(
 ) -> Census:
     """Print what stands in a collection, but for what is ours."""
     from moodzone_agent.console import census_table
-    from moodzone_agent.writing import ours_in
+    from moodzone_agent.writing import ours_in, settle_colours
 
     ours = ours_in(collection, library)
     found = collection.census(ours)
     zones = {path: track.mark.zone for track in library.tracks() if track.mark for path in track.paths}
-    show(census_table(collection, found, zones))
+    show(census_table(collection, found, zones, settle_colours(collection, library, keep=False)))
     return found
 
 
