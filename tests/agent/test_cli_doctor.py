@@ -116,6 +116,7 @@ def test_collections_are_listed_with_their_version(
     assert done.returncode == (0 if ok else 1)
 
 
+@pytest.mark.alone
 def test_running_programs_are_named(world: World, originals: Path, tmp_path: Path) -> None:
     """A process whose program is called mixxx."""
     sleeper = shutil.which("sleep")

@@ -13,6 +13,7 @@ from exporters.programs import PROGRAMS, REKORDBOX, SERATO, running_processes
 from moodzone_agent.errors import CollectionError
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="copies a POSIX program")
 @pytest.mark.parametrize(("name", "is_it"), [("rekordbox", True), ("rekordboxAgent", False)])
 def test_a_real_process(tmp_path: Path, name: str, is_it: bool) -> None:
