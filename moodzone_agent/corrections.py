@@ -98,8 +98,10 @@ def find_corrections(
         ):
             event = PlaceEvent(PlaceEventKind.SEEN, sighting.value, edited_ns=sighting.time_ns)
             seen.append((place, event))
+        if verdict is Verdict.NOTHING:
+            continue
         record = library.file(sighting.place.track)
-        if verdict is not Verdict.NOTHING and record is not None and record.audio_id is not None:
+        if record is not None and record.audio_id is not None:
             replaced = _zone_before(events, place.field, collection)
             yield Finding(verdict, zone, *replaced, collection.target, sighting, record.audio_id)
     if seen:
@@ -208,18 +210,18 @@ def _judge_read(
 
     Or than the one accepted last. A token that we ever wrote into the file's tags is a copy of ours.
     """
-    accepted = next((event for event in reversed(events) if event.kind is PlaceEventKind.ACCEPTED), None)
-    record = library.file(sighting.place.track)
-    if sighting.value == (accepted or events[0]).value or not sighting.marks:
+    said = next((event for event in reversed(events) if event.kind is PlaceEventKind.ACCEPTED), None)
+    if sighting.value == (said or events[0]).value or not sighting.marks:
         return Verdict.NOTHING, None
     zones = {mark.zone for mark in sighting.marks}
     if sighting.place.field is Field.TEXT:
         in_tags = Place(sighting.place.track, Field.TEXT)
+        record = library.file(sighting.place.track)
         in_file = Mark.from_field(record.mark) if record and record.mark else None
         ours = {event.ours for event in [*library.place_history(_TAGS, Path(_TAGS), in_tags), *events]}
         ours |= {in_file.token} if in_file else set()
         zones = _zones_in(mapping.without_spelled(sighting.value, ours - {""}))
-        if accepted and zones == _zones_in(mapping.without_spelled(accepted.value, ours - {""})):
+        if said and zones == _zones_in(mapping.without_spelled(said.value, ours - {""})):
             return Verdict.NOTHING, None
     if len(zones) > 1:
         return Verdict.CONFLICT, None
@@ -247,7 +249,7 @@ def _zone_before(
 
 def _zones_in(text: str, ours: str = "") -> set[Zone]:
     """The zones of a text's tokens but for ours."""
-    return {mark.zone for mark, is_ours in mapping.find_tokens(text, Mark.from_token(ours)) if not is_ours}
+    return {mark.zone for mark in _tokens_in(text, ours)}
 
 
 def _accepted_zones(event: PlaceEvent) -> set[Zone]:
@@ -257,9 +259,11 @@ def _accepted_zones(event: PlaceEvent) -> set[Zone]:
 
 def _users(sighting: Sighting, ours: str) -> tuple[Mark, ...]:
     """The zones in a place but for what is ours."""
-    if sighting.place.field is not Field.TEXT:
-        return sighting.marks
-    found = mapping.find_tokens(sighting.value, Mark.from_token(ours))
+    return _tokens_in(sighting.value, ours) if sighting.place.field is Field.TEXT else sighting.marks
+
+
+def _tokens_in(text: str, ours: str) -> tuple[Mark, ...]:
+    found = mapping.find_tokens(text, Mark.from_token(ours))
     return tuple(mark for mark, is_ours in found if not is_ours)
 
 
@@ -285,15 +289,15 @@ def _judge_tags(sighting: Sighting, own: Mark, history: Sequence[PlaceEvent]) ->
     if not sighting.marks:
         return Verdict.VANISHED, None
     # What was accepted since the last write is newer than our own field.
-    accepted = history[-1] if history and history[-1].kind is PlaceEventKind.ACCEPTED else None
-    users = _users(sighting, accepted.ours if accepted else own.token)
+    said = history[-1] if history and history[-1].kind is PlaceEventKind.ACCEPTED else None
+    users = _users(sighting, said.ours if said else own.token)
     zones = {mark.zone for mark in users}
     if len(zones) > 1:
         return Verdict.CONFLICT, None
-    if not zones or (accepted and zones == _accepted_zones(accepted)):
+    if not zones or (said and zones == _accepted_zones(said)):
         return Verdict.NOTHING, None
     (zone,) = zones
-    if accepted is None and zone is own.zone:
+    if said is None and zone is own.zone:
         confirmed = own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
         return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
     is_echo = any(mapping.has_token(sighting.value, Mark.from_token(event.ours)) for event in history)

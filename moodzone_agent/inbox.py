@@ -88,6 +88,8 @@ class Inbox:
         target, path = collection.target, collection.path
         key = f"looked at {collection.name}"
         now, last_look = self._now(), _Look.parse(self._library.meta(key))
+        # In files our own field tells what we wrote; elsewhere only the library did.
+        recovered_ns = 0 if collection.by_file else int(self._library.meta(RECOVERED) or 0)
         found = {
             finding.sighting.place: finding for finding in findings if finding.verdict is not Verdict.VANISHED
         }
@@ -106,7 +108,7 @@ class Inbox:
                 if (place, finding.sighting.value) in known:
                     continue
                 moment = finding.sighting.time_ns
-                state, why = self._state_of(finding, last_look, in_files=collection.by_file)
+                state, why = self._state_of(finding, last_look, recovered_ns)
                 self._corrections.add(
                     finding.audio_id,
                     finding.zone,
@@ -200,18 +202,13 @@ class Inbox:
         record = self._library.file(track)
         return record is not None and record.mounted and record.status is FileStatus.OK
 
-    def _state_of(self, finding: Finding, last_look: _Look, *, in_files: bool) -> tuple[CorrectionState, str]:
+    def _state_of(self, finding: Finding, last_look: _Look, recovered_ns: int) -> tuple[CorrectionState, str]:
         """What becomes of what was found, and if it is held, why."""
-        history = [
-            event for event in self._library.labels(finding.audio_id) if event.origin is not LabelOrigin.WEAK
-        ]
-        said = history[-1] if history else None
+        said = self._last_word(finding.audio_id)
         if said is not None and said.zone is not None and said.zone is finding.zone:
             return CorrectionState.TAKEN, ""  # it is known from now on, and no news when the label changes
         why = _WHY.get(finding.verdict, "")
-        # In files our own field tells what we wrote; elsewhere only the library did.
-        recovered = int(self._library.meta(RECOVERED) or 0)
-        if not why and not in_files and recovered > max(last_look.time_ns, finding.since_ns):
+        if not why and recovered_ns > max(last_look.time_ns, finding.since_ns):
             why = _RECOVERED
         if not why and said is not None and self._may_be_older(finding, said, last_look):
             why = _MEANWHILE.format(said.zone or "none")
@@ -224,21 +221,27 @@ class Inbox:
         moment = finding.sighting.time_ns
         if moment is not None:
             return said.time_ns > moment
-        arrival = self._library.last_arrival(finding.audio_id)
-        # Labels given by hand are ordered by arrival alone: the clock may have been wrong.
-        return arrival > last_look.label_arrival and (
-            said.source in BY_HAND or said.time_ns >= last_look.time_ns
-        )
+        return self._is_after(said, last_look.label_arrival, last_look.time_ns)
 
     def _is_overruled(self, one: Correction) -> bool:
         """Whether the user said otherwise after it was found."""
-        last = self._library.last_arrival(one.audio_id)
-        if one.label_arrival is None or last <= one.label_arrival:
+        said = self._last_word(one.audio_id)
+        if one.label_arrival is None or said is None or said.zone is one.zone:
             return False
-        said = self._library.labels(one.audio_id)[-1]
-        if said.origin is LabelOrigin.WEAK or said.zone is one.zone:
-            return False
-        return said.source in BY_HAND or said.time_ns >= one.until_ns
+        return self._is_after(said, one.label_arrival, one.until_ns)
+
+    def _last_word(self, audio_id: str) -> LabelEvent | None:
+        """What the user said last of a recording, be it that a label was taken back; hints are no words."""
+        said = [event for event in self._library.labels(audio_id) if event.origin is not LabelOrigin.WEAK]
+        return said[-1] if said else None
+
+    def _is_after(self, said: LabelEvent, arrival: int, time_ns: int) -> bool:
+        """Whether the last word on a recording came after an entry of the label history and after a time.
+
+        One given by hand is ordered by arrival alone: the clock may have been wrong.
+        """
+        is_newer = self._library.last_arrival(said.audio_id) > arrival
+        return is_newer and (said.source in BY_HAND or said.time_ns >= time_ns)
 
     def _get(self, number: int, *states: CorrectionState) -> Correction:
         one = self._corrections.get(number)
