@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -385,15 +385,21 @@ def erase(places: Places) -> None:
             folder.rmdir()
 
 
-def rerate_library(library: Library, model: ZoneModel) -> list[Path]:
+def rerate_library(
+    library: Library,
+    model: ZoneModel,
+    before: Mapping[Path, Mark] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> list[Path]:
     """Rate all tracks by a model that was promoted, from stored features; returns the files whose mark has changed.
 
+    ``before``: the marks to compare with, by default those of now. ``on_wait``: as of `rate_stored`.
     Errors: `LibraryError`; `BundleError` if the model can't be loaded.
     """
     from moodzone_agent.rerating import rate_stored
 
-    before = marks(library)
-    rate_stored(library, model)
+    before = marks(library) if before is None else before
+    rate_stored(library, model, on_wait=on_wait)
     return changed_files(before, marks(library))
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from exporters.atomic import edit_file
 from exporters.base import Change, Collection, Field, Place, Want, WriteStatus, comparable
+from exporters.census import Census
 from exporters.journal import Run
 from exporters.tags.collection import TagCollection, TagSettings
 from exporters.tags.edit import apply_mark, preview_text, read_state
@@ -153,9 +154,12 @@ def write_zones(
                 yield WriteResult.of(change, collection.target)
 
 
-def settle_colours(collection: Collection, library: Library, *, keep: bool) -> dict[Zone, str]:
+def settle_colours(
+    collection: Collection, library: Library, *, keep: bool, found: Census | None = None
+) -> dict[Zone, str]:
     """Leave out colours that have a meaning of the user's in a collection, as a census before their first use tells.
 
+    ``found``: the census, if it was taken already.
     What was found is kept, so that colours the user sets later, as corrections, don't count; unless not to ``keep`` it.
     Returns those left out.
     """
@@ -165,7 +169,8 @@ def settle_colours(collection: Collection, library: Library, *, keep: bool) -> d
     free: dict[str, bool] = json.loads(library.meta(key) or "{}")
     names = {zone: f"{zone} {colour}" for zone, colour in collection.colours.items()}
     if not free.keys() >= set(names.values()):
-        crowded = collection.census(ours_in(collection, library)).crowded(collection.colours)
+        found = found or collection.census(ours_in(collection, library))
+        crowded = found.crowded(collection.colours)
         free = {name: zone not in crowded for zone, name in names.items()} | free
         if keep:
             library.set_meta(key, json.dumps(free))

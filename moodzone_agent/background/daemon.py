@@ -52,10 +52,10 @@ from moodzone_agent.learning import (
     Outcome,
     Retraining,
     Standing,
-    changed_files,
     due,
     keeps_zones,
     marks,
+    rerate_library,
     rewrites_allowed,
     standing,
 )
@@ -65,7 +65,6 @@ from moodzone_agent.library.store import Library
 from moodzone_agent.machine import find_collections, target_names
 from moodzone_agent.pipeline import Plan, ScanResult, scan
 from moodzone_agent.priority import lower_priority
-from moodzone_agent.rerating import rate_stored
 from moodzone_agent.setup.sizing import extent, stored_rate
 from moodzone_agent.types import Mark, MarkState
 from moodzone_agent.watch.source import Watcher
@@ -347,8 +346,8 @@ class Agent:
     def _rerate(self, before: Mapping[Path, Mark]) -> None:
         """Rate what was rated by another model, from stored features."""
         self._state = "rating anew"
-        rate_stored(self._library, self._model, on_wait=partial(self._keep_listening, lambda: False))
-        self._work.writes.update(changed_files(before, marks(self._library)))
+        on_wait = partial(self._keep_listening, lambda: False)
+        self._work.writes.update(rerate_library(self._library, self._model, before, on_wait))
         self._marks_before = None
 
     def _scan(self, waiting: set[Path], is_interrupted: Callable[[], bool]) -> None:

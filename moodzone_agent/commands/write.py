@@ -342,7 +342,7 @@ def show_census(
     ours = ours_in(collection, library)
     found = collection.census(ours)
     zones = {path: track.mark.zone for track in library.tracks() if track.mark for path in track.paths}
-    show(census_table(collection, found, zones, settle_colours(collection, library, keep=False)))
+    show(census_table(collection, found, zones, settle_colours(collection, library, keep=False, found=found)))
     return found
 
 
