@@ -21,10 +21,9 @@ from exporters.backup import backup_folder
 from exporters.base import Change, Collection, Field, Place, Sighting, Want, comparable
 from exporters.census import Census, take_census
 from exporters.filesystem import explain
-from exporters.planning import text_marks
+from exporters.planning import marks_in, plan_place, text_marks
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError
-from moodzone_agent.types import Mark
 
 if TYPE_CHECKING:
     from exporters.journal import Run
@@ -168,7 +167,7 @@ class DatabaseCollection(Collection):
         for key, track in self._look().items():
             if keys is None or key in keys:
                 for field, value in track.values.items():
-                    yield Sighting(Place(track.path, field), value, self._marks(field, value))
+                    yield Sighting(Place(track.path, field), value, marks_in(field, value, self.colours))
                 yield Sighting(Place(track.path, Field.TEXT), track.comment, text_marks(track.comment))
 
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
@@ -180,7 +179,7 @@ class DatabaseCollection(Collection):
                 if track is None:
                     yield Change(want, field, "", "").skipped(self._unknown())
                 else:
-                    yield self._planned(want, field, track.values[field])
+                    yield plan_place(want, field, track.values[field], self.colours)
 
     def files(self) -> list[Path]:
         """The database, and the ``-wal`` in which its newest changes may stand."""
@@ -247,14 +246,6 @@ class DatabaseCollection(Collection):
     @abstractmethod
     def _lists(self, connection: sqlite3.Connection) -> list[str]:
         """Lists and folders called MoodZone that are there."""
-
-    @abstractmethod
-    def _planned(self, want: Want, field: Field, found: str) -> Change:
-        """The change of one place."""
-
-    @abstractmethod
-    def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
-        """The zones that a value stands for."""
 
     @abstractmethod
     def _put(

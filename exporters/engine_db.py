@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from exporters.base import Change, Collection, Field, Machine, Target, Want, comparable
+from exporters.base import Change, Collection, Field, Machine, Target, comparable
 from exporters.database import DatabaseCollection, Track
-from exporters.lists import FOLDER, LISTS, joined_lists, list_marks, list_of, moves
-from exporters.planning import plan_value
+from exporters.lists import FOLDER, LISTS, joined_lists, moves
 from exporters.programs import ENGINE
 from moodzone_agent.errors import CollectionError
-from moodzone_agent.types import Mark
 
 _LIBRARY: Final = "Engine Library"
 _FILE: Final = Path("Database2", "m.db")
@@ -86,13 +84,6 @@ class EngineCollection(DatabaseCollection):
 
     def _lists(self, connection: sqlite3.Connection) -> list[str]:
         return [] if _playlist(connection, FOLDER, _ROOT) is None else [FOLDER, *_playlists(connection)]
-
-    def _planned(self, want: Want, field: Field, found: str) -> Change:
-        return plan_value(want, field, found, list_of(want.mark))
-
-    def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
-        del field
-        return list_marks(value)
 
     def _put(
         self, connection: sqlite3.Connection, tracks: Mapping[str, Track], changes: Sequence[Change]

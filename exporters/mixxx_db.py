@@ -21,11 +21,11 @@ from typing import ClassVar, Final
 
 from exporters.base import Change, Collection, Field, Machine, Target, Want, comparable
 from exporters.database import DatabaseCollection, Track
-from exporters.lists import FOLDER, LISTS, joined_lists, list_marks, list_of, moves
-from exporters.planning import colour_marks, expect_three, plan_colour, plan_value
+from exporters.lists import FOLDER, LISTS, joined_lists, moves
+from exporters.planning import expect_three
 from exporters.programs import MIXXX
 from moodzone_agent.errors import CollectionError, UsageError
-from moodzone_agent.types import Mark, Zone
+from moodzone_agent.types import Zone
 
 _FILE: Final = "mixxxdb.sqlite"
 _VERSIONS: Final = ("32", "39")
@@ -108,14 +108,6 @@ class MixxxCollection(DatabaseCollection):
     def _lists(self, connection: sqlite3.Connection) -> list[str]:
         there = {row["name"] for row in connection.execute("SELECT name FROM crates")}
         return [name for name in map(_crate_name, LISTS) if name in there]
-
-    def _planned(self, want: Want, field: Field, found: str) -> Change:
-        if field is Field.COLOUR:
-            return plan_colour(want, found, self.colours)
-        return plan_value(want, field, found, list_of(want.mark))
-
-    def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
-        return colour_marks(value, self.colours) if field is Field.COLOUR else list_marks(value)
 
     def _put(
         self, connection: sqlite3.Connection, tracks: Mapping[str, Track], changes: Sequence[Change]

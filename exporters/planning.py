@@ -6,9 +6,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from exporters.base import Change, Field, Want, WriteStatus
+from exporters.lists import list_marks, list_of
 from exporters.tags import mapping
 from moodzone_agent.errors import UsageError
 from moodzone_agent.types import ZONES, Mark, Zone
+
+
+def plan_place(want: Want, field_: Field, found: str, colours: Mapping[Zone, str]) -> Change:
+    """The change of a place in which a text, a colour or a list shows the zone."""
+    match field_:
+        case Field.TEXT:
+            return plan_text(want, found)
+        case Field.COLOUR:
+            return plan_colour(want, found, colours)
+        case _:
+            return plan_value(want, field_, found, list_of(want.mark))
+
+
+def marks_in(field_: Field, value: str, colours: Mapping[Zone, str]) -> tuple[Mark, ...]:
+    """The zones that a text, a colour or a list stands for."""
+    match field_:
+        case Field.TEXT:
+            return text_marks(value)
+        case Field.COLOUR:
+            return colour_marks(value, colours)
+        case _:
+            return list_marks(value)
 
 
 def plan_value(want: Want, field_: Field, found: str, wanted: str) -> Change:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from exporters.base import Collection, Field, Place, Sighting, comparable
-from exporters.lists import list_marks
-from exporters.planning import colour_marks
+from exporters.planning import marks_in
 from exporters.tags import mapping
 from moodzone_agent.library.records import PlaceEvent, PlaceEventKind, values_of_ours
 from moodzone_agent.library.store import Library, storable
@@ -236,14 +235,11 @@ def _zone_before(
     last = next((event for event in reversed(events) if event.kind in kinds), None)
     if last is None:
         return None, 0
-    value = last.ours if last.kind is PlaceEventKind.WROTE else last.value
-    match field:
-        case Field.COLOUR:
-            zones = {mark.zone for mark in colour_marks(value, collection.colours)}
-        case Field.LIST:
-            zones = {mark.zone for mark in list_marks(value)}
-        case _:
-            zones = _zones_in(value, last.ours if last.kind is PlaceEventKind.ACCEPTED else "")
+    if last.kind is PlaceEventKind.ACCEPTED and field is Field.TEXT:
+        zones = _accepted_zones(last)
+    else:
+        value = last.ours if last.kind is PlaceEventKind.WROTE else last.value
+        zones = {mark.zone for mark in marks_in(field, value, collection.colours)}
     return (next(iter(zones)) if len(zones) == 1 else None), last.time_ns
 
 

@@ -39,8 +39,8 @@ from exporters.base import (
 from exporters.census import Census, take_census
 from exporters.database import reading, writing
 from exporters.filesystem import explain
-from exporters.lists import FOLDER, list_marks, list_of
-from exporters.planning import colour_marks, expect_three, plan_colour, plan_text, plan_value, text_marks
+from exporters.lists import FOLDER, list_of
+from exporters.planning import expect_three, marks_in, plan_colour, plan_text, plan_value
 from exporters.programs import REKORDBOX
 from exporters.rekordbox.cipher import connect, copy_database, is_installed, translated
 from exporters.rekordbox.db_rows import (
@@ -60,7 +60,7 @@ from exporters.rekordbox.hints import hints
 from exporters.rekordbox.master_playlists import NAME, with_playlists
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError, FileError
-from moodzone_agent.types import Mark, Zone
+from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
     from exporters.journal import Run
@@ -182,7 +182,7 @@ class RekordboxDb(Collection):
         for track in content.tracks.values():
             for field in _FIELDS if among is None or track.path in among else ():
                 value = content.value(track, field)
-                yield Sighting(Place(track.path, field), value, self._marks(field, value))
+                yield Sighting(Place(track.path, field), value, marks_in(field, value, self.colours))
 
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """One change each for comment, colour and lists."""
@@ -267,11 +267,6 @@ class RekordboxDb(Collection):
             )
         with translated(self.path), reading(self.path, connect) as connection:
             return _Content.read(connection)
-
-    def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
-        if field is Field.TEXT:
-            return text_marks(value)
-        return colour_marks(value, self.colours) if field is Field.COLOUR else list_marks(value)
 
 
 def _change_rows(connection: sqlite3.Connection, content: _Content, changes: list[Change]) -> list[int]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from exporters.atomic import replace_content
 from exporters.base import Change, Collection, Field, Place, Sighting, Want, WriteStatus, read_collection_file
 from exporters.census import Census, take_census
-from exporters.lists import FOLDER, list_marks, list_of
-from exporters.planning import colour_marks, plan_colour, plan_text, plan_value, text_marks
+from exporters.lists import FOLDER
+from exporters.planning import marks_in, plan_place
 from exporters.undo import COLLECTION
 from moodzone_agent.errors import CollectionError, FileError
-from moodzone_agent.types import Mark, Zone
+from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
     from exporters.journal import Run
@@ -92,7 +92,7 @@ class XmlCollection(Collection, Generic[Document, Track]):
         for track in document.tracks.values():
             for field in FIELDS if among is None or track.path in among else ():
                 value = document.value(track, field)
-                yield Sighting(Place(track.path, field), value, self._marks(field, value))
+                yield Sighting(Place(track.path, field), value, marks_in(field, value, self.colours))
 
     def preview(self, wants: Iterable[Want]) -> Iterator[Change]:
         """One change for each place that is written; of a track that the file can't hold a single one says so."""
@@ -104,7 +104,7 @@ class XmlCollection(Collection, Generic[Document, Track]):
                 continue
             for field in FIELDS:
                 if field in self.carries:
-                    change = self._planned(want, field, self._found(document, track, want, field))
+                    change = plan_place(want, field, self._found(document, track, want, field), self.colours)
                     objection = self._objection(track, field)
                     is_barred = objection and change.status is WriteStatus.WRITTEN
                     yield change.skipped(objection) if is_barred else change
@@ -130,24 +130,6 @@ class XmlCollection(Collection, Generic[Document, Track]):
         """What stands in a place."""
         del want
         return document.value(track, field)
-
-    def _planned(self, want: Want, field: Field, found: str) -> Change:
-        match field:
-            case Field.TEXT:
-                return plan_text(want, found)
-            case Field.COLOUR:
-                return plan_colour(want, found, self.colours)
-            case _:
-                return plan_value(want, field, found, list_of(want.mark))
-
-    def _marks(self, field: Field, value: str) -> tuple[Mark, ...]:
-        match field:
-            case Field.TEXT:
-                return text_marks(value)
-            case Field.COLOUR:
-                return colour_marks(value, self.colours)
-            case _:
-                return list_marks(value)
 
     def _apply(self, changes: list[Change], run: Run) -> Iterator[Change]:
         document = self._load()
