@@ -6,7 +6,7 @@ Colours are 0xRRGGBB as Serato shows them. Mixxx takes them from a file in its s
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from mutagen.id3 import GEOB
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 
-from exporters.base import Field, Machine, Want, WriteStatus
+from exporters.base import Machine
 from exporters.journal import Journal
 from exporters.serato import tlv
 from exporters.serato.collection import SeratoCollection, SeratoSettings
@@ -28,6 +28,7 @@ from exporters.serato.palette import SeratoColour
 from moodzone_agent.types import Mark, MarkState, Zone
 from tests.audio_files import write_tone
 from tests.oracle.mixxx import Cue, Mixxx, Track
+from tests.oracle.writing import write_marks
 
 pytestmark = pytest.mark.oracle
 
@@ -264,7 +265,7 @@ def test_collection(tmp_path: Path) -> None:
     database = {"database V2": tracks}
     journal = Journal(tmp_path / "journal")
 
-    changes = _write(SeratoCollection(serato, machine, SeratoSettings()), marks, {}, journal)
+    changes = write_marks(SeratoCollection(serato, machine, SeratoSettings()), marks, {}, journal)
     crates = mixxx.serato_crates(5)
 
     assert crates == database | {
@@ -279,7 +280,7 @@ def test_collection(tmp_path: Path) -> None:
     }
 
     later = {yellow: Mark(Zone.PURPLE), green: None}
-    _write(SeratoCollection(serato, machine, SeratoSettings()), later, changes, journal)
+    write_marks(SeratoCollection(serato, machine, SeratoSettings()), later, changes, journal)
 
     assert mixxx.serato_crates(3) == database | {
         "MoodZone%%PURPLE": [purple, yellow],
@@ -290,20 +291,3 @@ def test_collection(tmp_path: Path) -> None:
     found = fresh.tracks()
     assert found[yellow].color == colours[Zone.PURPLE]
     assert found[green].color is None
-
-
-def _write(
-    collection: SeratoCollection,
-    marks: Mapping[Path, Mark | None],
-    ours: Mapping[Path, Mapping[Field, frozenset[str]]],
-    journal: Journal,
-) -> dict[Path, dict[Field, frozenset[str]]]:
-    """Write marks; returns what is then ours."""
-    wants = [Want(path, mark, ours.get(path, {})) for path, mark in marks.items()]
-    with journal.start("serato") as run:
-        done = list(collection.write(list(collection.preview(wants)), run, journal.folder))
-    assert {change.status for change in done} == {WriteStatus.WRITTEN}
-    written: dict[Path, dict[Field, frozenset[str]]] = {}
-    for change in done:
-        written.setdefault(change.want.path, {})[change.field] = frozenset({change.ours})
-    return written

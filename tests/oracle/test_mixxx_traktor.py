@@ -5,19 +5,18 @@ Mixxx shows no colours of Traktor's. It names a track by the volume and the path
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from exporters.base import Field, Want, WriteStatus
 from exporters.journal import Journal
 from exporters.traktor.location import SYSTEM, to_location
 from exporters.traktor.nml import TraktorNmlWithComments, TraktorSettings
 from moodzone_agent.types import Mark, MarkState, Zone
 from tests.oracle.mixxx import Mixxx
+from tests.oracle.writing import write_marks
 
 pytestmark = pytest.mark.oracle
 
@@ -40,7 +39,7 @@ def test_playlists_and_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert mixxx.traktor(1) == (mine, dict(zip(map(_named, tracks), COMMENTS, strict=True)))
 
     marks = dict(zip(tracks, [*map(Mark, Zone), Mark(Zone.GREEN, MarkState.UNSURE)], strict=True))
-    ours = _write(collection, marks, {}, journal)
+    ours = write_marks(collection, marks, {}, journal)
     playlists, comments = mixxx.traktor(5)
 
     assert playlists == mine | {
@@ -55,7 +54,7 @@ def test_playlists_and_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert before in comments[_named(track)]
         assert token in comments[_named(track)].split()
 
-    _write(collection, {yellow: Mark(Zone.PURPLE), green: None}, ours, journal)
+    write_marks(collection, {yellow: Mark(Zone.PURPLE), green: None}, ours, journal)
     playlists, comments = mixxx.traktor(3)
 
     assert set(playlists["-->MoodZone-->PURPLE"]) == {_named(purple), _named(yellow)}
@@ -100,20 +99,3 @@ def _collection(tracks: list[Path]) -> str:
 </PLAYLISTS>
 </NML>
 """
-
-
-def _write(
-    collection: TraktorNmlWithComments,
-    marks: Mapping[Path, Mark | None],
-    ours: Mapping[Path, Mapping[Field, frozenset[str]]],
-    journal: Journal,
-) -> dict[Path, dict[Field, frozenset[str]]]:
-    """Write marks; returns what is then ours."""
-    wants = [Want(path, mark, ours.get(path, {})) for path, mark in marks.items()]
-    with journal.start("traktor") as run:
-        done = list(collection.write(list(collection.preview(wants)), run, journal.folder))
-    assert {change.status for change in done} == {WriteStatus.WRITTEN}
-    written: dict[Path, dict[Field, frozenset[str]]] = {}
-    for change in done:
-        written.setdefault(change.want.path, {})[change.field] = frozenset({change.ours})
-    return written
