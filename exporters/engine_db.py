@@ -92,10 +92,10 @@ class EngineCollection(DatabaseCollection):
             taken, added = (
                 [tracks[comparable(want.path)].id for want in wants] for wants in moves(name, changes)
             )
-            if taken:
-                self._take_out(connection, _playlists(connection)[name], taken)
             if added:
                 self._put_in(connection, _made(connection, name), added)
+            if taken:
+                self._take_out(connection, _playlists(connection)[name], taken)
         folder = _playlist(connection, FOLDER, _ROOT)
         if folder is not None:
             _remove_empty(connection, folder)

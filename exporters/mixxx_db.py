@@ -126,8 +126,8 @@ class MixxxCollection(DatabaseCollection):
         moved = [change for change in changes if change.field is Field.LIST]
         for name in LISTS:
             taken, added = moves(name, moved)
-            _take_out(connection, _crate_name(name), [number(want) for want in taken])
             _put_in(connection, _crate_name(name), [number(want) for want in added])
+            _take_out(connection, _crate_name(name), [number(want) for want in taken])
 
 
 def _put_in(connection: sqlite3.Connection, crate: str, tracks: Sequence[int]) -> None:
