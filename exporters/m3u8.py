@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from exporters.atomic import file_errors, replace_content
 from exporters.base import (
     Change,
     Collection,
@@ -28,10 +27,9 @@ from exporters.base import (
     read_collection_file,
 )
 from exporters.census import Census, take_census
-from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
+from exporters.list_files import ListStep, write_lists
+from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership
 from exporters.planning import plan_value
-from exporters.undo import COLLECTION
-from moodzone_agent.errors import CollectionError, FileError
 
 if TYPE_CHECKING:
     from exporters.journal import Run
@@ -70,28 +68,30 @@ class Playlist:
         found = (_path(line, folder) for line in self.lines)
         return {comparable(path): path for path in found if path is not None}
 
-    def without(self, track: Path, folder: Path) -> Playlist:
-        """The playlist without a track, and without the ``#EXTINF`` lines before it."""
+    def without(self, tracks: Iterable[Path], folder: Path) -> Playlist:
+        """The playlist without some tracks, and without the ``#EXTINF`` lines before each."""
+        gone = {comparable(track) for track in tracks}
         kept: list[bytes] = []
         for line in self.lines:
             path = _path(line, folder)
-            if path is None or comparable(path) != comparable(track):
+            if path is None or comparable(path) not in gone:
                 kept.append(line)
                 continue
             while kept and kept[-1].startswith(b"#EXTINF"):
                 kept.pop()
         return replace(self, lines=tuple(kept))
 
-    def with_track(self, want: Want, reference: bytes) -> Playlist:
-        """The playlist with a track at its end."""
+    def with_tracks(self, wants: Iterable[Want], reference: Callable[[Path], bytes]) -> Playlist:
+        """The playlist with tracks at its end, each by its reference."""
         lines = list(self.lines) or [_HEADER + b"\n"]
         end = b"\r\n" if lines[0].endswith(b"\r\n") else b"\n"
         if not lines[-1].endswith((b"\n", b"\r")):
             lines[-1] += end
-        seconds = -1 if want.duration is None else round(want.duration)
-        name = " - ".join(part for part in (want.artist, want.title) if part) or want.path.stem
-        told = " ".join(f"{seconds},{name}".split())
-        lines += [b"#EXTINF:" + os.fsencode(_encodable(told)) + end, reference + end]
+        for want in wants:
+            seconds = -1 if want.duration is None else round(want.duration)
+            name = " - ".join(part for part in (want.artist, want.title) if part) or want.path.stem
+            told = " ".join(f"{seconds},{name}".split())
+            lines += [b"#EXTINF:" + os.fsencode(_encodable(told)) + end, reference(want.path) + end]
         return replace(self, lines=tuple(lines))
 
     @property
@@ -149,7 +149,7 @@ class M3u8Collection(Collection):
 
     def files(self) -> list[Path]:
         """The playlists."""
-        return [inside(self.path, _file_name(name)) for name in LISTS]
+        return [self._file(name) for name in LISTS]
 
     def _apply(self, changes: list[Change], run: Run) -> Iterator[Change]:
         lists = self._membership()
@@ -160,41 +160,22 @@ class M3u8Collection(Collection):
                 done.append(change)
             else:
                 yield change.kept(found)
-        try:
-            with file_errors():
-                self.path.mkdir(parents=True, exist_ok=True)
-            for name in LISTS:
-                self._rewrite(name, done, run)
-        except FileError as error:
-            raise CollectionError(f"{self.path} could not be written: {error}.") from error
+        write_lists(self, done, self._file, self._edit, run)
         yield from done
 
-    def _rewrite(self, name: str, changes: list[Change], run: Run) -> None:
-        """Take tracks out of one list and put others in; a list that is left empty by us goes."""
-        path = inside(self.path, _file_name(name))
-        old = read_collection_file(path)
-        playlist = Playlist.parse(old or b"")
-        taken, added = moves(name, changes)
-        for want in taken:
-            playlist = playlist.without(want.path, self.path)
-        for want in added:
-            playlist = playlist.with_track(want, self._reference(want.path))
-        if taken or added:
-            replace_content(
-                path,
-                old,
-                None if playlist.is_empty else playlist.dump(),
-                run,
-                note={COLLECTION: self.name},
-                changes=[change.changed for change in changes if change.want in (*taken, *added)],
-            )
+    def _edit(self, _: Path, old: bytes | None, step: ListStep) -> bytes | None:
+        playlist = Playlist.parse(old or b"").without((want.path for want in step.taken), self.path)
+        if step.added:
+            playlist = playlist.with_tracks(step.added, self._reference)
+        return None if playlist.is_empty and step.goes_if_empty else playlist.dump()
+
+    def _file(self, name: str) -> Path:
+        return inside(self.path, _file_name(name))
 
     def _tracks(self) -> dict[str, dict[str, Path]]:
         """Of each list the tracks by comparable path."""
         return {
-            name: Playlist.parse(read_collection_file(inside(self.path, _file_name(name))) or b"").tracks(
-                self.path
-            )
+            name: Playlist.parse(read_collection_file(self._file(name)) or b"").tracks(self.path)
             for name in LISTS
         }
 

@@ -192,14 +192,9 @@ def judge(sighting: Sighting, events: Sequence[PlaceEvent]) -> tuple[Verdict, Zo
         return Verdict.NOTHING, None
     if len(zones) > 1:
         return Verdict.CONFLICT, None
-    (zone,) = zones
     ours = Mark.from_token(last) if sighting.place.field is Field.TEXT else None
-    if ours is not None and ours.zone is zone:
-        confirmed = ours.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
-        return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
     shown = {mark.token for mark in users} if sighting.place.field is Field.TEXT else {sighting.value}
-    is_echo = any(event.ours in shown for event in written)
-    return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone
+    return _against(ours, users[0], is_echo=any(event.ours in shown for event in written))
 
 
 def _judge_read(
@@ -292,9 +287,15 @@ def _judge_tags(sighting: Sighting, own: Mark, history: Sequence[PlaceEvent]) ->
         return Verdict.CONFLICT, None
     if not zones or (said and zones == _accepted_zones(said)):
         return Verdict.NOTHING, None
-    (zone,) = zones
-    if said is None and zone is own.zone:
-        confirmed = own.state is MarkState.UNSURE and users[0].state is not MarkState.UNSURE
-        return (Verdict.CONFIRMED, zone) if confirmed else (Verdict.NOTHING, None)
     is_echo = any(mapping.has_token(sighting.value, Mark.from_token(event.ours)) for event in history)
-    return (Verdict.ECHO if is_echo else Verdict.CORRECTED), zone
+    return _against(None if said else own, users[0], is_echo=is_echo)
+
+
+def _against(ours: Mark | None, users: Mark, *, is_echo: bool) -> tuple[Verdict, Zone | None]:
+    """What a user's mark means where ours was last, if it still counts."""
+    verdict = Verdict.CORRECTED
+    if ours is not None and ours.zone is users.zone:
+        if ours.state is not MarkState.UNSURE or users.state is MarkState.UNSURE:
+            return Verdict.NOTHING, None
+        verdict = Verdict.CONFIRMED
+    return (Verdict.ECHO if is_echo else verdict), users.zone

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from exporters.atomic import edit_file, file_errors, replace_content
+from exporters.atomic import edit_file, replace_content
 from exporters.base import (
     Change,
     Collection,
@@ -26,7 +26,8 @@ from exporters.base import (
     read_collection_file,
 )
 from exporters.census import Census, take_census
-from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
+from exporters.list_files import ListStep, write_lists
+from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership
 from exporters.planning import colour_marks, expect_three, plan_colour, plan_value
 from exporters.programs import SERATO
 from exporters.serato import crate, database
@@ -161,10 +162,13 @@ class SeratoCollection(Collection):
         if moved:
             if self.program is not None:
                 self.program.expect_closed()  # writing colours takes its time
+            write_lists(self, moved, self._crate, self._edit_crate, run)
             try:
-                self._write_crates(moved, run)
+                self._write_order(run)
             except FileError as error:
-                raise CollectionError(f"The crates in {self.path} could not be written: {error}.") from error
+                raise CollectionError(
+                    f"The order of crates in {self.path} could not be written: {error}."
+                ) from error
             yield from moved
 
     def _write_colour(self, change: Change, run: Run) -> Change:
@@ -184,26 +188,15 @@ class SeratoCollection(Collection):
             return change.failed(str(error)) if found == change.before else change.kept(found, _MEANWHILE)
         return change
 
-    def _write_crates(self, changes: list[Change], run: Run) -> None:
-        """Put tracks into our crates and take others out; a crate that is left empty by us goes."""
-        with file_errors():
-            (self.path / _CRATES).mkdir(parents=True, exist_ok=True)
-        for name in LISTS:
-            taken, added = moves(name, changes)
-            if not taken and not added:
-                continue
-            path = self._crate(name)
-            old = read_collection_file(path)
-            keys = {comparable(want.path) for want in taken}
-            content = Crate.new() if old is None else Crate.parse(old)
-            content = content.removed(
-                {track for track in content.tracks if comparable(self._path(track)) in keys}
-            )
-            content = content.added([self._reference(want.path) for want in added])
-            touched = [change.changed for change in changes if change.want in (*taken, *added)]
-            new = content.dump() if content.tracks else None
-            replace_content(path, old, new, run, note={COLLECTION: self.name}, changes=touched)
-        self._write_order(run)
+    def _edit_crate(self, _: Path, old: bytes | None, step: ListStep) -> bytes | None:
+        """Put tracks into one of our crates, or take them out; one that is left empty by us goes."""
+        gone = {comparable(want.path) for want in step.taken}
+        content = Crate.new() if old is None else Crate.parse(old)
+        content = content.removed(
+            {track for track in content.tracks if comparable(self._path(track)) in gone}
+        )
+        content = content.added([self._reference(want.path) for want in step.added])
+        return content.dump() if content.tracks or not step.goes_if_empty else None
 
     def _write_order(self, run: Run) -> None:
         """List our crates in the file with the crates' order, where Serato has made one."""

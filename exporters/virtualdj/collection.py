@@ -19,7 +19,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from exporters.atomic import file_errors, replace_content
 from exporters.base import (
     Change,
     Collection,
@@ -34,12 +33,12 @@ from exporters.base import (
     read_collection_file,
 )
 from exporters.census import Census, take_census
-from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership, moves
+from exporters.list_files import ListStep, write_lists
+from exporters.lists import FOLDER, LISTS, inside, list_marks, list_of, membership
 from exporters.planning import colour_marks, expect_three, plan_value, text_marks
 from exporters.programs import VIRTUALDJ
-from exporters.undo import COLLECTION
 from exporters.virtualdj.files import KnownTrack, SongList, is_nameable, read_database
-from moodzone_agent.errors import CollectionError, FileError, UsageError
+from moodzone_agent.errors import CollectionError, UsageError
 from moodzone_agent.types import ZONES, Zone
 
 if TYPE_CHECKING:
@@ -177,30 +176,13 @@ class VirtualDjCollection(Collection):
             else:
                 done.append(change)
         if done:
-            try:
-                self._write_lists(done, run)
-            except FileError as error:
-                raise CollectionError(f"The lists in {self.path} could not be written: {error}.") from error
+            write_lists(self, done, self._list, self._edit, run)
         yield from done
 
-    def _write_lists(self, changes: list[Change], run: Run) -> None:
-        with file_errors():
-            self._folder().mkdir(exist_ok=True)
-        for name in LISTS:
-            taken, added = moves(name, changes)
-            if taken or added:
-                self._rewrite(self._list(name), taken, added, changes, run)
-
-    def _rewrite(
-        self, path: Path, taken: list[Want], added: list[Want], changes: list[Change], run: Run
-    ) -> None:
-        """Take tracks out of one list and put others in; a list that is left empty by us goes."""
-        old = read_collection_file(path)
+    def _edit(self, path: Path, old: bytes | None, step: ListStep) -> bytes | None:
         content = _parsed(path, old)
-        content.edit((want.path for want in taken), added)
-        moved = {want.path for want in (*taken, *added)}
-        touched = [change.changed for change in changes if change.want.path in moved]
-        replace_content(path, old, content.to_bytes(), run, note={COLLECTION: self.name}, changes=touched)
+        content.edit((want.path for want in step.taken), step.added)
+        return content.to_bytes(even_if_empty=not step.goes_if_empty)
 
     def _folder(self) -> Path:
         return inside(self.path / _LISTS, _OURS)

@@ -58,9 +58,9 @@ class SongList:
             self._left += 1
             index = None if index is None else index + 1
 
-    def to_bytes(self) -> bytes | None:
+    def to_bytes(self, *, even_if_empty: bool = False) -> bytes | None:
         """The list with its edits; None where nothing is left in it, neither songs nor what the user set for it."""
-        return self._xml.to_bytes() if self._left or self._xml.root.attributes else None
+        return self._xml.to_bytes() if self._left or self._xml.root.attributes or even_if_empty else None
 
     def _songs(self) -> Iterator[tuple[Element, Path]]:
         for child in self._xml.root.children:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
 from contextlib import closing
 from pathlib import Path
@@ -243,49 +241,6 @@ def test_remove_takes_marks_out_of_collections(world: World, playlists: M3u8Coll
     assert not places.backups.exists()
 
 
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-    from exporters import m3u8
-    from exporters.journal import Journal
-    from moodzone_agent.library.store import Library
-    from moodzone_agent.writing import Want, wanted, write_zones
-
-    home, moment = Path(sys.argv[1]), sys.argv[2]
-    rewrite = m3u8.M3u8Collection._rewrite
-
-    def killed(self, name, changes, run):
-        if moment == "after":
-            rewrite(self, name, changes, run)
-        if name == "GREEN":
-            os.kill(os.getpid(), signal.SIGKILL)
-        rewrite(self, name, changes, run)
-
-    m3u8.M3u8Collection._rewrite = killed
-    with Library.open(home / "library.sqlite") as library, Journal(home / "journal").start("m3u8") as run:
-        wants = [want for want in wanted(library, None) if isinstance(want, Want)]
-        list(write_zones(wants, m3u8.M3u8Collection(home / "Lists"), library, run, home / "backups"))
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="kills processes")
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_killed_write_is_still_known_to_be_ours(
-    world: World, playlists: M3u8Collection, moment: str
-) -> None:
-    label(world, "0.mp3", Zone.GREEN)
-    label(world, "1.flac", Zone.GREEN)
-    killed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(world.home), moment], cwd=ROOT, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert lists(playlists.path) == ({"GREEN": ["0.mp3", "1.flac"]} if moment == "after" else {})
-    label(world, "0.mp3", Zone.YELLOW)
-    label(world, "1.flac", Zone.YELLOW)
-    assert set(write(world, playlists).values()) == {"written"}
-    assert lists(playlists.path) == {"YELLOW": ["0.mp3", "1.flac"]}
-
-
 TRACK = Path("/music/1.mp3")
 
 
@@ -313,6 +268,15 @@ def test_what_a_text_means(value: str, expected: tuple[Verdict, Zone | None]) ->
         PlaceEvent(WROTE, "8A - 7 #GREEN? warm", "#GREEN?"),
     ]
     assert judge(sighting(Field.TEXT, value), events) == expected
+
+
+def test_a_question_mark_that_is_off_again_is_an_echo_where_we_wrote_none_before() -> None:
+    sure, unsure = PlaceEvent(WROTE, "#GREEN warm", "#GREEN"), PlaceEvent(WROTE, "#GREEN? warm", "#GREEN?")
+    seen = PlaceEvent(SEEN, "warm")
+    off = sighting(Field.TEXT, "#GREEN warm")
+    assert judge(off, [seen, sure, unsure]) == (Verdict.ECHO, Zone.GREEN)
+    shown_since = PlaceEvent(SEEN, unsure.value)
+    assert judge(off, [seen, sure, unsure, shown_since]) == (Verdict.CONFIRMED, Zone.GREEN)
 
 
 def test_a_colour_that_stood_there_before_or_after_an_undo_means_nothing() -> None:

@@ -39,10 +39,10 @@ def test_a_track_is_added_once_and_taken_out_again(data: bytes, name: str) -> No
     before = Playlist.parse(data)
     if any(path == track for path in before.tracks(folder).values()):
         return
-    after = before.with_track(Want(track, GREEN), os.fsencode(track))
+    after = before.with_tracks([Want(track, GREEN)], os.fsencode)
     assert track in after.tracks(folder).values()
     assert set(before.tracks(folder)) < set(after.tracks(folder))
-    assert after.without(track, folder).tracks(folder) == before.tracks(folder)
+    assert after.without([track], folder).tracks(folder) == before.tracks(folder)
 
 
 def test_what_others_wrote_stays_and_is_read(tmp_path: Path) -> None:
