@@ -111,7 +111,7 @@ def salvage(path: Path) -> Salvage:
     size = _page_size(path)
     for page in chain(_pages(path, size), _committed(Path(f"{path}-wal"))):
         if page[0] == _LEAF_OF_TABLE:
-            for number, row in _rows(page):
+            for number, row in _rows(page, max(size, len(page))):
                 found.take(number, row)
     return found
 
@@ -128,7 +128,7 @@ def _pages(path: Path, size: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(size)  # the first holds no rows of ours
         while page := file.read(size):
-            yield page.ljust(size, b"\0")
+            yield page  # the last may be cut off
 
 
 def _committed(log: Path) -> Iterator[bytes]:
@@ -168,17 +168,17 @@ def _checksum(data: bytes, start: tuple[int, int], order: str) -> tuple[int, int
     return first, second
 
 
-def _rows(page: bytes) -> Iterator[tuple[int, tuple[Value, ...]]]:
-    """Number and values of each whole row of a table's leaf; what is not sound is left out."""
+def _rows(page: bytes, whole: int) -> Iterator[tuple[int, tuple[Value, ...]]]:
+    """Number and values of each whole row of a table's leaf, or of what is left of it; no unsound one is among them."""
     count = int.from_bytes(page[3:5], "big")
     if 8 + 2 * count > len(page):
         return
     for (at,) in struct.iter_unpack(">H", page[8 : 8 + 2 * count]):
         try:
-            size, at_number = _varint(page, at)
+            payload, at_number = _varint(page, at)
             number, start = _varint(page, at_number)
-            if 0 < size <= len(page) - 35 and start + size <= len(page):
-                yield number, tuple(_values(page[start : start + size]))
+            if 0 < payload <= whole - 35 and start + payload <= len(page):
+                yield number, tuple(_values(page[start : start + payload]))
         except (IndexError, UnicodeDecodeError, _NotARowError):
             continue
 
