@@ -71,8 +71,8 @@ def work(
     desk = Desk(known_durations)
     threading.Thread(target=_watch, args=(desk, gauge), daemon=True).start()
     do: Job = getattr(importlib.import_module(job[0]), job[1])
-    connection.send(None)
     with suppress(EOFError, ConnectionError):  # the parent is gone
+        connection.send(None)
         while True:
             connection.send(_answer(do, connection.recv(), desk))
             desk.reader = None

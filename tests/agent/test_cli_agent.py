@@ -65,6 +65,7 @@ def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)  # the agent yields to whoever is busy
 
 
 def rows(shown: str) -> list[tuple[str, str]]:
