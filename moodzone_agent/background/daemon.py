@@ -3,8 +3,9 @@
 One thread does everything, a little at a time; between two steps it hears requests, signals and the watcher. All it
 knows that matters is in the library and the journal, so that it may be killed at any point::
 
-    watcher ── to scan ── pipeline.scan ── to write ── writing.write_zones
-    collections and changed files ── corrections ── inbox ── labels ── to write
+    watcher ── to scan ── pipeline.scan ── to write ── ZoneWriter
+    collections and changed files ── CorrectionReader ── inbox ── labels ── to write
+    labels ── Learner ── another model ── to rate anew ── to write
 """
 
 from __future__ import annotations
@@ -24,67 +25,47 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, Self
 
-from exporters.base import Collection, Want, WriteStatus
 from exporters.journal import Journal
-from exporters.tags.collection import TagCollection
 from moodzone_agent import __version__
 from moodzone_agent.background import control
+from moodzone_agent.background.context import Context, stamp_of_files
 from moodzone_agent.background.control import LOG_NAME, AgentStatus, Request, WatchedFolder
+from moodzone_agent.background.learner import Learner
 from moodzone_agent.background.quiet import Permission, Surroundings, decide
+from moodzone_agent.background.reader import CorrectionReader
 from moodzone_agent.background.single import AgentLock
+from moodzone_agent.background.writer import ZoneWriter
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.classify.session import ZoneModel
-from moodzone_agent.config import Places, load_settings
-from moodzone_agent.corrections import find_corrections, settle_vanished
+from moodzone_agent.config import Places, Settings, load_settings
 from moodzone_agent.errors import (
-    BusyError,
-    CollectionError,
-    DataSetError,
-    FileError,
     JournalError,
     LibraryError,
     LibraryUnavailableError,
-    RunError,
     UsageError,
 )
-from moodzone_agent.inbox import Inbox
 from moodzone_agent.learning import (
-    Outcome,
-    Retraining,
-    Standing,
-    due,
     keeps_zones,
     marks,
     rerate_library,
-    rewrites_allowed,
-    standing,
 )
 from moodzone_agent.library.backup import back_up, labels_from_tags, open_or_recover
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
-from moodzone_agent.machine import find_collections, target_names
 from moodzone_agent.pipeline import Plan, ScanResult, scan
 from moodzone_agent.priority import lower_priority
 from moodzone_agent.setup.sizing import extent, stored_rate
-from moodzone_agent.types import Mark, MarkState
+from moodzone_agent.types import Mark
 from moodzone_agent.watch.source import Watcher
 from moodzone_agent.workers import half_the_cores
-from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
 
 TICK_SECONDS: Final = 1.0
 """The longest wait for the watcher while something is to be done soon, and between requests."""
 IDLE_SECONDS: Final = 2.0
-_WRITTEN_AT_ONCE: Final = 100
-"""Files between two looks at whether writing is still allowed."""
 _STATUS_SECONDS: Final = 5.0
 _WORTH_TELLING: Final = 20
 """Files from which on a scan says beforehand how much there is to read."""
-_ERRORS_KEPT: Final = 5
 _RATE_OVER_SECONDS: Final = 600.0
-_LESSON_SECONDS: Final = 60.0
-"""Between two looks at whether it is time to learn."""
-_REWRITTEN: Final = "files rewritten"
-_TAGS_LOOKED_AT: Final = "tags looked at"
 _BACKUP_SECONDS: Final = 3600.0
 """Between two looks at whether a backup is due, which it is once a day."""
 NO_FOLDER: Final = "no folder is watched: name one with --folder, or set folders in [agent]"
@@ -102,10 +83,6 @@ class _Work:
     """To be scanned: new or changed."""
     folders: set[Path] = field(default_factory=set)
     """To be looked through as a whole."""
-    writes: set[Path] = field(default_factory=set)
-    """Files whose zone may have to be written."""
-    tags: set[Path] = field(default_factory=set)
-    """Files whose tags may hold corrections."""
 
 
 class _Interrupted(Exception):  # noqa: N818
@@ -130,8 +107,6 @@ class Agent:
         self._write_zones = write
         self._surroundings = surroundings or Surroundings()
         self._clock = clock
-        self._settings = load_settings(places.settings)
-        self._settings_stamp = self._stamp_of_settings()
         self._work = _Work()
         self._wake: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
@@ -140,19 +115,12 @@ class Agent:
         self._started = datetime.now(UTC)
         self._analysed: deque[float] = deque()
         """When files were analysed, of late."""
-        self._errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
         self._state = "starting"
         self._next_sweep = 0.0
-        self._next_poll = 0.0
         self._next_status = 0.0
         self._told: tuple[object, ...] = ()
         """The gist of the last status."""
         self._next_backup = 0.0
-        self._training: Retraining | None = None
-        self._trainings = ExitStack()
-        self._wants_training = False
-        self._next_lesson = 0.0
-        self._standing: Standing | None = None
         self._keeps_zones = False
         self._marks_before: Mapping[Path, Mark] | None = None
         """What the library showed before another model came into use, as long as it isn't rated anew."""
@@ -162,21 +130,9 @@ class Agent:
         """Of the scan that runs."""
         self._heard = 0.0
         """When we last listened during long work."""
-        self._reads_labels = False
-        """Whether the library was rebuilt, so that the tags may know labels that it lacks."""
-        self._quiet_since = 0.0
-        """Since when no new correction was found."""
-        self._stamps: dict[str, tuple[object, ...]] = {}
-        """Of the files of each collection when it was last looked at."""
+        self._recovery = ""
+        """What was told of a library that was rebuilt, so that the tags may know labels that it lacks."""
         self._programs: tuple[str, ...] = ()
-        self._rewrites: set[Path] = set()
-        """Files of the batch at hand that would be rewritten for a change of model."""
-        self._postponed: set[Path] = set()
-        """Files that would be rewritten beyond the day's number; they are tried again with each sweep."""
-        self._refused: dict[Path, tuple[object, ...]] = {}
-        """Files that would not be written, with what they and their mark were then; until the next sweep."""
-        self._last_label = 0
-        """Number of the newest label that was seen."""
 
     def stop(self) -> None:
         """Ask the agent to end. It does within a few seconds, and what it was doing is done again next time."""
@@ -185,8 +141,7 @@ class Agent:
 
     def tell_recovery(self, text: str) -> None:
         """Note that the library was rebuilt; labels that only tags still hold are read after the next sweep."""
-        self._note_error(text)
-        self._reads_labels = True
+        self._recovery = text
 
     def run(self, library: Library) -> None:
         """Work until stopped. Errors: `UsageError` where the settings name no folder; `LibraryError`; `BundleError`."""
@@ -197,27 +152,30 @@ class Agent:
     @contextmanager
     def opened(self, library: Library) -> Iterator[Self]:
         """Watch, for as long as the context lasts. Errors: as of `run`."""
+        self._library = library
+        self._settings_stamp = self._stamp_of_settings()
+        settings, journal = load_settings(self._places.settings), Journal(self._places.journal)
+        self._context = Context(self._places, settings, library, journal, self._clock)
         roots = self._roots()
         if not roots:
             raise UsageError(NO_FOLDER)
-        self._library = library
-        self._inbox = Inbox(library)
-        self._journal = Journal(self._places.journal)
+        self._reader = CorrectionReader(self._context)
+        self._writer = ZoneWriter(self._context)
+        self._learner = Learner(self._context)
+        if self._recovery:
+            self._context.note_error(self._recovery)
         self._load_model()
         with suppress(JournalError):  # another process writes, and clears up itself
-            self._journal.recover()
-        agent = self._settings.agent
+            journal.recover()
+        agent = settings.agent
         with Watcher(
             roots, settle_seconds=agent.settle_seconds, poll_seconds=agent.poll_seconds, clock=self._clock
         ) as watcher:
             self._watcher, self._wake = watcher, watcher.wake
-            self._work.writes.update(self._files_to_write())
-            self._work.tags.update(self._tags_to_look_at())
-            self._last_label = max((arrival for arrival, _ in self._library.labels_after(0)), default=0)
             try:
                 yield self
             finally:
-                self._end_training()
+                self._learner.end()
                 control.clear_status(self._places)
 
     def step(self, wait: float) -> None:
@@ -228,20 +186,24 @@ class Agent:
         try:
             self._round(wait)
         except LibraryUnavailableError as error:
-            self._note_error(str(error))
+            self._context.note_error(str(error))
             self._tell()
             self._stopping.wait(wait)
 
     def _round(self, wait: float) -> None:
         self._listen(wait)
         self._analyse()
-        self._look_for_corrections()
-        self._take_corrections()
-        self._hear_labels()
+        self._writer.waiting |= self._reader.look()
+        self._reader.take()
+        self._writer.waiting |= self._reader.hear_labels()
         self._write()
-        self._learn()
+        self._learner.learn(may=self._permission.analyse, is_busy=self._is_busy())
         self._back_up()
         self._tell()
+
+    @property
+    def _settings(self) -> Settings:
+        return self._context.settings
 
     # What happens around us
 
@@ -251,17 +213,15 @@ class Agent:
         self._work.files |= changes.ready
         self._work.folders |= changes.sweep
         if not self._permission.analyse:  # a correction in what is known can be read all the same
-            self._work.tags |= changes.ready
+            self._reader.tags |= changes.ready
         for path in changes.gone:
             self._library.mark_missing(path, ())
         now = self._clock()
         if now >= self._next_sweep:
             if self._next_sweep:  # the watcher asks for the first one itself
                 self._work.folders.update(self._roots())
-                self._refused.clear()
-                self._work.writes |= self._postponed
-                self._postponed.clear()
-                self._look_at_all_collections()
+                self._writer.try_all_again()
+                self._reader.look_at_all_collections()
             self._next_sweep = now + self._settings.agent.sweep_minutes * 60
         for request in control.take_requests(self._places):
             self._obey(request)
@@ -271,13 +231,8 @@ class Agent:
         facts = self._surroundings.facts(paused=paused)
         self._permission = decide(facts, even_on_battery=self._settings.agent.on_battery)
         if set(self._programs) - set(facts.programs):  # one was closed, and has written what it knows
-            self._look_at_all_collections()
+            self._reader.look_at_all_collections()
         self._programs = facts.programs
-
-    def _look_at_all_collections(self) -> None:
-        """In this round, whether or not their files changed."""
-        self._next_poll = 0.0
-        self._stamps.clear()
 
     def _obey(self, request: Request) -> None:
         match request:
@@ -287,32 +242,31 @@ class Agent:
                 try:
                     (control.pause if request is Request.PAUSE else control.resume)(self._places)
                 except UsageError as error:
-                    self._note_error(str(error))
+                    self._context.note_error(str(error))
             case Request.FLUSH:
                 self._flushing = True
-                self._work.writes |= self._postponed
-                self._postponed.clear()
+                self._writer.try_all_again()
             case Request.RELOAD:
                 self._reload()
             case Request.RETRAIN:
-                self._wants_training = True
+                self._learner.is_asked = True
 
     def _reload(self) -> None:
         """Take over changed settings, and another model; wrong ones are told and change nothing."""
         self._settings_stamp = self._stamp_of_settings()
         try:
-            self._settings = load_settings(self._places.settings)
+            self._context.settings = load_settings(self._places.settings)
         except UsageError as error:
-            self._note_error(str(error))
+            self._context.note_error(str(error))
             return
         self._watcher.set_roots(self._roots())
         self._load_model()
-        self._work.writes.update(self._files_to_write())
+        self._writer.look_for_unwritten()
 
     def _load_model(self) -> None:
         champion = Registry(self._places.models).champion()
         if champion.warning:
-            self._note_error(champion.warning)
+            self._context.note_error(champion.warning)
         self._model = ZoneModel(champion.bundle, self._settings.zones)
         self._keeps_zones = keeps_zones(self._library, champion)
         if not self._keeps_zones and self._marks_before is None:
@@ -324,7 +278,7 @@ class Agent:
 
     def _stamp_of_settings(self) -> tuple[object, ...]:
         """Of the settings, and of the word on which model is in use."""
-        return _stamp_of_files([self._places.settings, Registry(self._places.models).champion_file])
+        return stamp_of_files([self._places.settings, Registry(self._places.models).champion_file])
 
     # Analysis
 
@@ -347,7 +301,7 @@ class Agent:
         """Rate what was rated by another model, from stored features."""
         self._state = "rating anew"
         on_wait = partial(self._keep_listening, lambda: False)
-        self._work.writes.update(rerate_library(self._library, self._model, before, on_wait))
+        self._writer.waiting.update(rerate_library(self._library, self._model, before, on_wait))
         self._marks_before = None
 
     def _scan(self, waiting: set[Path], is_interrupted: Callable[[], bool]) -> None:
@@ -390,8 +344,8 @@ class Agent:
 
     def _read_labels(self) -> None:
         """Once after the library was rebuilt: labels that only the files' own fields still tell."""
-        if self._reads_labels:
-            self._reads_labels = False
+        if self._recovery:
+            self._recovery = ""
             paths = [record.path for record in self._library.files() if record.mounted]
             given = labels_from_tags(self._library, paths)
             if given:
@@ -400,227 +354,33 @@ class Agent:
     def _take_result(self, result: ScanResult) -> None:
         self._work.files.discard(result.path)
         if result.changed:
-            self._refused.pop(result.path, None)
             self._analysed.append(self._clock())
-            self._work.tags.add(result.path)
+            self._reader.tags.add(result.path)
             if result.status is FileStatus.OK:
-                self._work.writes.add(result.path)
+                self._writer.expect(result.path)
             elif result.status is FileStatus.FAILED:
-                self._note_error(f"{result.path}: {result.reason}")
-
-    # Corrections
-
-    def _look_for_corrections(self) -> None:
-        """Look at files that changed, and at collections that did. Reading is always allowed."""
-        if self._work.tags:
-            among, began = frozenset(self._work.tags), time.time_ns()
-            self._work.tags.clear()
-            for collection in self._collections():
-                if collection.in_file:
-                    self._look_at(collection, among)
-            self._library.set_meta(_TAGS_LOOKED_AT, str(began))
-        now = self._clock()
-        if now < self._next_poll:
-            return
-        self._next_poll = now + self._settings.agent.poll_seconds
-        for collection in self._collections():
-            if collection.by_file:
-                continue
-            try:
-                stamp = _stamp_of_files(collection.watched_files())
-            except CollectionError as error:
-                self._note_error(f"{collection.name}: {error}")
-                continue
-            if self._stamps.get(collection.name) != stamp:
-                self._stamps[collection.name] = stamp
-                self._look_at(collection, None)
-
-    def _tags_to_look_at(self) -> list[Path]:
-        """Files with a mark that a scan read after we last looked for corrections; it may have been killed."""
-        since = int(self._library.meta(_TAGS_LOOKED_AT) or 0)
-        return [
-            record.path for record in self._library.files() if record.mark and record.tags_checked_ns > since
-        ]
-
-    def _look_at(self, collection: Collection, among: frozenset[Path] | None) -> None:
-        try:
-            found = list(find_corrections(collection, self._library, among))
-            new = self._inbox.note(collection, found, among)
-            self._work.writes.update(settle_vanished(found, self._library))
-        except (CollectionError, FileError, OSError) as error:
-            self._note_error(f"{collection.name}: {error}")
-            return
-        if new:
-            self._quiet_since = self._clock()
-
-    def _take_corrections(self) -> None:
-        """Make labels of what has rested."""
-        if self._clock() - self._quiet_since < self._settings.agent.quiet_minutes * 60:
-            return
-        self._inbox.settle()
-
-    def _hear_labels(self) -> None:
-        """Labels may come from commands, too; what they change is to be written."""
-        new = self._library.labels_after(self._last_label)
-        for arrival, audio_id in new:
-            self._last_label = max(self._last_label, arrival)
-            track = self._library.track(audio_id)
-            self._work.writes.update(track.paths if track else ())
-
-    def _collections(self) -> Iterator[Collection]:
-        """All collections on this machine that can hold corrections."""
-        for name in target_names():
-            try:
-                yield from find_collections(name, self._library, self._settings)
-            except (CollectionError, OSError) as error:
-                self._note_error(f"{name}: {error}")
-
-    # Learning
-
-    def _learn(self) -> None:
-        """Start a training when it is time and nothing else is to be done, and see what became of it."""
-        if self._training is not None:
-            if not self._permission.analyse:  # it starts again when the computer is ours
-                self._end_training()
-                return
-            trained = self._training.poll()
-            if trained is not None:
-                self._end_training()
-                log.info("training: %s: %s", trained.outcome, trained.words)
-                if trained.outcome is Outcome.FAILED:
-                    self._note_error(f"training: {trained.words}")
-            return
-        now = self._clock()
-        if self._is_busy() or not self._permission.analyse:
-            return
-        if not self._wants_training and now < self._next_lesson:
-            return
-        self._next_lesson = now + _LESSON_SECONDS
-        self._standing = standing(self._library)
-        why = due(self._standing, self._settings.agent, time.time_ns())
-        if why is None and not self._wants_training:
-            return
-        self._wants_training = False
-        log.info("training: %s", why or "asked for")
-        try:
-            self._training = self._trainings.enter_context(
-                Retraining(self._library, self._places, self._settings)
-            )
-        except (DataSetError, UsageError, RunError) as error:
-            self._note_error(f"training: {error}")
-
-    def _end_training(self) -> None:
-        self._training = None
-        self._trainings.close()
+                self._context.note_error(f"{result.path}: {result.reason}")
 
     # Writing
 
     def _write(self) -> None:
-        """Write zones that wait, a batch at a time."""
+        """Write zones that wait, as long as that is allowed."""
         writes = self._settings.agent.write if self._write_zones is None else self._write_zones
         if not writes and not self._flushing:
-            self._work.writes.clear()
+            self._writer.waiting.clear()
             return
         while (
-            self._work.writes and (self._permission.write or self._flushing) and not self._stopping.is_set()
+            self._writer.waiting
+            and (self._permission.write or self._flushing)
+            and not self._stopping.is_set()
+            and self._writer.write_some(consented=self._flushing)
         ):
-            batch = sorted(self._work.writes)[:_WRITTEN_AT_ONCE]
-            try:
-                self._write_batch(batch)
-            except BusyError:  # a command writes: in a moment
-                return
-            except JournalError as error:
-                self._note_error(str(error))
-                self._postponed |= self._work.writes
-                self._work.writes.clear()
-                return
-            self._work.writes.difference_update(batch)
             self._state = "writing"
             self._listen(0.0)
             self._tell()
-        if not self._work.writes:
+        self._work.files |= self._writer.take_stale()
+        if not self._writer.waiting:
             self._flushing = False
-
-    def _write_batch(self, batch: list[Path]) -> None:
-        wants = [want for want in wanted_of(self._library, batch) if not self._is_refused(want)]
-        wants = self._without_too_many_rewrites(wants)
-        if not wants:
-            return
-        with self._journal.start("agent") as run:
-            for collection in self._targets():
-                own = [want for want in wants if collection.holds(want.path)]
-                try:
-                    settle_colours(collection, self._library, keep=True)
-                    for result in write_zones(
-                        own, collection, self._library, run, self._places.backups, unasked=True
-                    ):
-                        self._take_write(result)
-                except (CollectionError, FileError, OSError) as error:  # once more with the next sweep
-                    self._note_error(f"{collection.name}: {error}")
-                    self._postponed.update(want.path for want in own)
-
-    def _targets(self) -> Iterator[Collection]:
-        """The collections that the settings name; what a command wrote elsewhere is only read."""
-        for name in self._settings.agent.targets:
-            try:
-                yield from find_collections(name, self._library, self._settings, named=False)
-            except (CollectionError, OSError) as error:
-                self._note_error(f"{name}: {error}")
-
-    def _files_to_write(self) -> Iterator[Path]:
-        """Files that don't carry their mark, and those of which a collection that the settings name knows nothing."""
-        yield from self._library.files_to_mark()
-        for collection in self._targets():
-            if not collection.by_file:
-                known = {
-                    place.track for place in self._library.place_events(collection.target, collection.path)
-                }
-                for track in self._library.tracks():
-                    if track.mark is not None:
-                        yield from (path for path in track.paths if path not in known)
-
-    def _without_too_many_rewrites(self, wants: list[Want]) -> list[Want]:
-        """Leave for tomorrow, or for ``flush``, what would rewrite too many files in a day for a change of model.
-
-        A file that a label changes, or that has no mark yet, is none of these.
-        """
-        rewrites = [want for want in wants if self._is_rewrite(want)]
-        self._rewrites = {want.path for want in rewrites}
-        done = self._rewritten_today()
-        allowed = rewrites_allowed(len(rewrites), done, self._settings.agent, consented=self._flushing)
-        postponed = {want.path for want in rewrites[allowed:]}
-        self._postponed |= postponed
-        return [want for want in wants if want.path not in postponed]
-
-    def _rewritten_today(self) -> int:
-        day, _, count = (self._library.meta(_REWRITTEN) or "").partition(" ")
-        return int(count) if day == datetime.now(UTC).date().isoformat() else 0
-
-    def _is_rewrite(self, want: Want) -> bool:
-        record = self._library.file(want.path)
-        return (
-            bool(record and record.mark)
-            and want.mark is not None
-            and want.mark.state is not MarkState.LABELLED
-        )
-
-    def _take_write(self, result: WriteResult) -> None:
-        if result.reason == STALE:  # a change of times alone tells no watcher anything
-            self._work.files.add(result.path)
-            return
-        if result.status is WriteStatus.WRITTEN and result.path in self._rewrites:
-            self._rewrites.discard(result.path)
-            today = datetime.now(UTC).date().isoformat()
-            self._library.set_meta(_REWRITTEN, f"{today} {self._rewritten_today() + 1}")
-        if result.status is WriteStatus.FAILED:
-            self._note_error(f"{result.path}: {result.reason}")
-        if result.status in {WriteStatus.FAILED, WriteStatus.KEPT} and result.target == TagCollection.target:
-            track = self._library.track_of(result.path)
-            self._refused[result.path] = (track and track.mark, *_stamp_of_files([result.path]))
-
-    def _is_refused(self, want: Want) -> bool:
-        """Whether the file would not be written, and is what it was then."""
-        return self._refused.get(want.path) == (want.mark, *_stamp_of_files([want.path]))
 
     def _back_up(self) -> None:
         """Once a day; a backup that can't be made is told, and nothing stops."""
@@ -630,27 +390,24 @@ class Agent:
             try:
                 back_up(self._library, self._places.library_backups)
                 keeping = self._settings.journal
-                self._journal.prune(keep_days=keeping.keep_days, max_bytes=keeping.max_megabytes * 1_000_000)
+                self._context.journal.prune(
+                    keep_days=keeping.keep_days, max_bytes=keeping.max_megabytes * 1_000_000
+                )
             except (LibraryError, JournalError) as error:
-                self._note_error(str(error))
+                self._context.note_error(str(error))
 
     # Telling
 
     def _is_busy(self) -> bool:
-        work = self._work
-        return bool(work.files or work.folders or work.writes or work.tags) and self._permission.analyse
-
-    def _note_error(self, text: str) -> None:
-        log.warning("%s", text)
-        if not self._errors or self._errors[0] != text:
-            self._errors.appendleft(text)
+        to_do = (self._work.files, self._work.folders, self._reader.tags, self._writer.waiting)
+        return any(to_do) and self._permission.analyse
 
     def _tell(self) -> None:
         """Say what we do, for ``moodzone agent status``: every few seconds, and when the gist changes."""
         now, permission, queue = self._clock(), self._permission, self._queue()
-        waiting = len(self._work.writes) + len(self._postponed)
+        waiting = len(self._writer.waiting) + len(self._writer.postponed)
         state = permission.reason or (self._state if self._is_busy() else "watching")
-        gist = (state, queue > 0, waiting > 0, len(self._errors))
+        gist = (state, queue > 0, waiting > 0, len(self._context.errors))
         if now < self._next_status and gist == self._told:
             return
         self._next_status, self._told = now + _STATUS_SECONDS, gist
@@ -666,10 +423,10 @@ class Agent:
                 rate=len(self._analysed) * 3600 / _RATE_OVER_SECONDS,
                 waiting=waiting,
                 waiting_for=permission.waits_for or self._why_postponed(),
-                errors=tuple(self._errors),
+                errors=tuple(self._context.errors),
                 champion=self._model.model_id,
-                labels=self._standing.new if self._standing else 0,
-                retraining=self._next_training(),
+                labels=self._learner.new_labels,
+                retraining=self._learner.told(),
                 folders=tuple(
                     WatchedFolder(str(root), f"{state.mode}{f': {state.reason}' if state.reason else ''}")
                     for root, state in self._watcher.modes().items()
@@ -685,18 +442,10 @@ class Agent:
 
     def _why_postponed(self) -> str:
         most = self._settings.agent.most_rewrites_a_day
-        return f"tomorrow, or `moodzone agent flush`: over {most} rewrites a day" if self._postponed else ""
-
-    def _next_training(self) -> str:
-        agent = self._settings.agent
-        if self._training:
-            return "learns now"
-        if self._standing and self._standing.lack:
-            return self._standing.lack
-        if not agent.retrain_after:
-            return "learns only when asked"
-        return f"learns at {agent.retrain_after} labels" + (
-            f", or after {agent.retrain_days} days" if agent.retrain_days else ""
+        return (
+            f"tomorrow, or `moodzone agent flush`: over {most} rewrites a day"
+            if self._writer.postponed
+            else ""
         )
 
 
@@ -744,17 +493,3 @@ def keep_log(folder: Path) -> None:
     ours = logging.getLogger("moodzone_agent")
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
-
-
-def _stamp_of_files(paths: Iterable[Path]) -> tuple[object, ...]:
-    """What tells whether files changed; a database's ``-wal`` counts with it."""
-    stamps: list[object] = []
-    for path in paths:
-        for name in (path, path.with_name(f"{path.name}-wal")):
-            try:
-                status = name.stat()
-            except OSError:
-                stamps.append(None)
-            else:
-                stamps.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return tuple(stamps)
