@@ -195,7 +195,10 @@ class Agent:
         self._analyse()
         self._writer.waiting |= self._reader.look()
         self._reader.take()
-        self._writer.waiting |= self._reader.hear_labels()
+        labelled = self._reader.hear_labels()
+        if labelled:
+            self._writer.waiting |= labelled
+            self._learner.look_again()
         self._write()
         self._learner.learn(may=self._permission.analyse, is_busy=self._is_busy())
         self._back_up()

@@ -56,6 +56,10 @@ class Learner:
         except (DataSetError, UsageError, RunError) as error:
             self._context.note_error(f"training: {error}")
 
+    def look_again(self) -> None:
+        """See in the next round whether it is time, since there are new labels."""
+        self._next_look = 0.0
+
     def end(self) -> None:
         """Stop the training that runs."""
         self._training = None
