@@ -399,9 +399,9 @@ def _scan(
     library: Library, places: Places, settings: Settings, paths: list[Path], *, jobs: int, json_: bool
 ) -> bool:
     """Run a scan with its progress and report; True if some files failed."""
+    from moodzone_agent.challenger import keeps_zones
     from moodzone_agent.classify.registry import Registry
     from moodzone_agent.console import scan_summary
-    from moodzone_agent.learning import keeps_zones
     from moodzone_agent.library.records import FileStatus
 
     model = zone_model(places, settings)

@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,11 +36,9 @@ from moodzone_agent.errors import BundleError, DataSetError, RunError, UsageErro
 from moodzone_agent.features.spec import FEATURES_VERSION
 from moodzone_agent.library.records import FileRecord, FileStatus, Stamp
 from moodzone_agent.library.store import Library
-from moodzone_agent.types import Mark, Zone
+from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
-    from moodzone_agent.classify.registry import Champion
-    from moodzone_agent.classify.session import ZoneModel
     from moodzone_agent.config import AgentSettings, Places, Settings
 
 MIN_LABELS: Final = 12
@@ -57,8 +55,6 @@ _LIMIT_SECONDS: Final = 2 * 3600.0
 _CHECK_SECONDS: Final = 0.5
 _END_SECONDS: Final = 10.0
 _TRAINED: Final = "last training"
-_SHIPPED: Final = "shipped model"
-_COMPARED: Final = "challenger compared"
 _LABELS: Final = "labels.sqlite"
 _BUNDLE: Final = "bundle"
 _PREFIXES: Final = ("moodzone-train: ", "trainer.cli: ")
@@ -383,100 +379,6 @@ def erase(places: Places) -> None:
             (folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # it holds something else
             folder.rmdir()
-
-
-def rerate_library(
-    library: Library,
-    model: ZoneModel,
-    before: Mapping[Path, Mark] | None = None,
-    on_wait: Callable[[], None] = lambda: None,
-) -> list[Path]:
-    """Rate all tracks by a model that was promoted, from stored features; returns the files whose mark has changed.
-
-    ``before``: the marks to compare with, by default those of now. ``on_wait``: as of `rate_stored`.
-    Errors: `LibraryError`; `BundleError` if the model can't be loaded.
-    """
-    from moodzone_agent.rerating import rate_stored
-
-    before = marks(library) if before is None else before
-    rate_stored(library, model, on_wait=on_wait)
-    return changed_files(before, marks(library))
-
-
-def marks(library: Library) -> dict[Path, Mark]:
-    """The mark of each file that is there, in order of path. Errors: `LibraryError`."""
-    found = {path: track.mark for track in library.tracks() if track.mark for path in track.paths}
-    return dict(sorted(found.items()))
-
-
-def changed_files(before: Mapping[Path, Mark], after: Mapping[Path, Mark]) -> list[Path]:
-    """Files that had a mark and get another one."""
-    return [path for path, mark in after.items() if path in before and before[path] != mark]
-
-
-def rewrites_allowed(planned: int, done_today: int, settings: AgentSettings, *, consented: bool) -> int:
-    """How many of so many files that have a mark may get another one now; the rest waits for a yes, or for tomorrow."""
-    return planned if consented else min(planned, max(0, settings.most_rewrites_a_day - done_today))
-
-
-def keeps_zones(library: Library, champion: Champion) -> bool:
-    """Whether zones that are there stay as they are, since the model in use is the user's choice no more.
-
-    Two cases: a newer bundle ships than the one that rated the library, and nobody has chosen it; or the model that
-    was promoted can't be used, such as after a change of the features, and the shipped one stands in for it. New
-    tracks are rated either way. Errors: `LibraryError`.
-    """
-    from moodzone_agent.classify.registry import SHIPPED
-
-    if champion.number != SHIPPED:
-        return False
-    chosen = champion.shipped_chosen or library.meta(_SHIPPED)
-    if chosen is None:
-        rated_by = library.commonest_model()
-        chosen = champion.bundle.model_id if rated_by is None else rated_by.partition("@")[0]
-        library.set_meta(_SHIPPED, chosen)  # later, most tracks may be by the new one
-    return bool(champion.warning) or chosen != champion.bundle.model_id
-
-
-@dataclass(frozen=True, slots=True)
-class Challenger:
-    """A model that waits for the user's yes."""
-
-    number: int
-    """0: the one that ships with a newer version of the program."""
-    model_id: str
-    tracks: int
-    """Without a label, compared by their stored features."""
-    changes: int
-    """So many of them would change their zone."""
-
-
-def waiting_challenger(places: Places, settings: Settings, library: Library) -> Challenger | None:
-    """The model that waits for a yes, if any, with what it would change.
-
-    The first look compares all tracks, 200 a second; what it found is kept. Errors: `BundleError`, `LibraryError`.
-    """
-    from moodzone_agent.classify.registry import SHIPPED, Registry
-    from moodzone_agent.classify.session import ZoneModel
-    from moodzone_agent.rerating import difference, rerate
-
-    registry = Registry(places.models)
-    champion = registry.champion()
-    waiting = registry.challenger()
-    if waiting is not None and waiting.bundle is not None:
-        number, bundle = waiting.number, waiting.bundle
-    elif champion.number == SHIPPED and not champion.warning and keeps_zones(library, champion):
-        number, bundle = SHIPPED, champion.bundle
-    else:
-        return None
-    model = ZoneModel(bundle, settings.zones)
-    key = [model.model_id, champion.bundle.model_id, library.last_arrival(), library.count_rated()]
-    kept = json.loads(library.meta(_COMPARED) or "{}")
-    if kept.get("key") != key:
-        told = difference(rerate(library, model))
-        kept = {"key": key, "tracks": told.tracks, "changes": len(told.changed)}
-        library.set_meta(_COMPARED, json.dumps(kept))
-    return Challenger(number, model.model_id, kept["tracks"], kept["changes"])
 
 
 def _last_training(library: Library) -> dict[str, int]:

@@ -97,7 +97,7 @@ def scan(
     audio may be known, its packets, and only new audio is decoded. One that failed is tried again when it
     changes. A file that changes while it is read, or whose disk fails, is read once more at the end; if that
     is no better, it is said so, and the next scan tries again, since neither tells of the file.
-    With `keep_zones` (see `learning.keeps_zones`) only what has no estimate yet is rated.
+    With `keep_zones` (see `challenger.keeps_zones`) only what has no estimate yet is rated.
     Whoever stops early closes the generator, which stops the workers; what was yielded is kept. `on_wait` is called
     several times a second, also while nothing is yielded, and may raise to end the scan. Without a model nothing
     is rated: only features are wanted.

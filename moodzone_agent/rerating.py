@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.features.spec import FEATURES_VERSION
 from moodzone_agent.library.records import Analysis, TrackRecord, Waiting
 from moodzone_agent.library.store import Library
-from moodzone_agent.types import Estimate, Zone
+from moodzone_agent.types import Estimate, Mark, Zone
 
 FLIP_LEAD: Final = 0.15
 """By so much the probability of another zone must exceed that of a track's zone to take its place."""
@@ -183,3 +184,30 @@ def difference(rerated: Iterator[Rerated]) -> Difference:
 
 def _added(counts: tuple[int, int], before: bool, after: bool) -> tuple[int, int]:
     return counts[0] + before, counts[1] + after
+
+
+def rerate_library(
+    library: Library,
+    model: ZoneModel,
+    before: Mapping[Path, Mark] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Rate all tracks by a model that was promoted, from stored features; returns the files whose mark has changed.
+
+    ``before``: the marks to compare with, by default those of now. ``on_wait``: as of `rate_stored`.
+    Errors: `LibraryError`; `BundleError` if the model can't be loaded.
+    """
+    before = marks(library) if before is None else before
+    rate_stored(library, model, on_wait=on_wait)
+    return changed_files(before, marks(library))
+
+
+def marks(library: Library) -> dict[Path, Mark]:
+    """The mark of each file that is there, in order of path. Errors: `LibraryError`."""
+    found = {path: track.mark for track in library.tracks() if track.mark for path in track.paths}
+    return dict(sorted(found.items()))
+
+
+def changed_files(before: Mapping[Path, Mark], after: Mapping[Path, Mark]) -> list[Path]:
+    """Files that had a mark and get another one."""
+    return [path for path, mark in after.items() if path in before and before[path] != mark]

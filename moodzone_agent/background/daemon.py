@@ -35,6 +35,7 @@ from moodzone_agent.background.quiet import Permission, Surroundings, decide
 from moodzone_agent.background.reader import CorrectionReader
 from moodzone_agent.background.single import AgentLock
 from moodzone_agent.background.writer import ZoneWriter
+from moodzone_agent.challenger import keeps_zones
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import Places, Settings, load_settings
@@ -44,16 +45,12 @@ from moodzone_agent.errors import (
     LibraryUnavailableError,
     UsageError,
 )
-from moodzone_agent.learning import (
-    keeps_zones,
-    marks,
-    rerate_library,
-)
 from moodzone_agent.library.backup import back_up, labels_from_tags, open_or_recover
 from moodzone_agent.library.records import FileStatus
 from moodzone_agent.library.store import Library
 from moodzone_agent.pipeline import Plan, ScanResult, scan
 from moodzone_agent.priority import lower_priority
+from moodzone_agent.rerating import marks, rerate_library
 from moodzone_agent.setup.sizing import extent, stored_rate
 from moodzone_agent.types import Mark
 from moodzone_agent.watch.source import Watcher

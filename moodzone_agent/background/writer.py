@@ -10,8 +10,8 @@ from typing import Final
 from exporters.base import Collection, Want, WriteStatus
 from exporters.tags.collection import TagCollection
 from moodzone_agent.background.context import Context, stamp_of_files
+from moodzone_agent.config import AgentSettings
 from moodzone_agent.errors import BusyError, CollectionError, FileError, JournalError
-from moodzone_agent.learning import rewrites_allowed
 from moodzone_agent.machine import find_collections
 from moodzone_agent.types import MarkState
 from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
@@ -149,3 +149,8 @@ class ZoneWriter:
     def _is_refused(self, want: Want) -> bool:
         """Whether the file would not be written, and is what it was then."""
         return self._refused.get(want.path) == (want.mark, *stamp_of_files([want.path]))
+
+
+def rewrites_allowed(planned: int, done_today: int, settings: AgentSettings, *, consented: bool) -> int:
+    """How many of so many files that have a mark may get another one now; the rest waits for a yes, or for tomorrow."""
+    return planned if consented else min(planned, max(0, settings.most_rewrites_a_day - done_today))

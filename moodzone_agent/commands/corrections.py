@@ -22,9 +22,9 @@ from moodzone_agent.errors import CollectionError, FileError, UsageError
 from moodzone_agent.types import Zone
 
 if TYPE_CHECKING:
+    from moodzone_agent.challenger import Challenger
     from moodzone_agent.corrections import Finding
     from moodzone_agent.inbox import Inbox
-    from moodzone_agent.learning import Challenger
     from moodzone_agent.library.corrections import Correction
 
 _LONGEST_RANGE = 100_000
@@ -82,8 +82,8 @@ def sync(
 
 def inbox(json_: Json = False) -> None:
     """Show what waits for your yes; nothing is blocked by it."""
+    from moodzone_agent.challenger import waiting_challenger
     from moodzone_agent.inbox import Inbox
-    from moodzone_agent.learning import waiting_challenger
 
     places, settings = setting()
     with open_library(places, must_exist=True) as library:

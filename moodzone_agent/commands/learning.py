@@ -25,7 +25,8 @@ from moodzone_agent.types import Zone
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from moodzone_agent.learning import Challenger, Trained
+    from moodzone_agent.challenger import Challenger
+    from moodzone_agent.learning import Trained
 
 
 def retrain(
@@ -33,13 +34,9 @@ def retrain(
     json_: Json = False,
 ) -> None:
     """Learn from your labels now, and use the new model if it is better."""
-    from moodzone_agent.learning import (
-        Outcome,
-        Retraining,
-        rerate_library,
-        standing,
-        waiting_challenger,
-    )
+    from moodzone_agent.challenger import waiting_challenger
+    from moodzone_agent.learning import Outcome, Retraining, standing
+    from moodzone_agent.rerating import rerate_library
 
     places, settings = setting()
     challenger: Challenger | None = None

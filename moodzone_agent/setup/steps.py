@@ -19,6 +19,7 @@ from exporters.journal import Journal
 from exporters.programs import PROGRAMS, running_processes
 from exporters.registry import target
 from moodzone_agent.calibration import parse_shares
+from moodzone_agent.challenger import keeps_zones
 from moodzone_agent.classify.registry import Registry
 from moodzone_agent.commands import calibrate as cli_calibrate
 from moodzone_agent.commands import write as cli_write
@@ -27,7 +28,6 @@ from moodzone_agent.commands.shared import out, prompt, shown
 from moodzone_agent.config import change_settings
 from moodzone_agent.console import scan_summary, track_name, zone_text
 from moodzone_agent.errors import CollectionError, FileError, UsageError
-from moodzone_agent.learning import keeps_zones
 from moodzone_agent.library.records import FileStatus, TrackRecord
 from moodzone_agent.library.volumes import is_player_volume
 from moodzone_agent.machine import find_collections, find_withheld, this_machine

@@ -17,30 +17,19 @@ import psutil
 import pytest
 
 from moodzone_agent import analysis, learning, pipeline, rerating
+from moodzone_agent.background.writer import rewrites_allowed
+from moodzone_agent.challenger import keeps_zones, waiting_challenger
 from moodzone_agent.classify.bundle import HEAD_MODEL, load_bundle
 from moodzone_agent.classify.registry import SHIPPED, Registry
 from moodzone_agent.classify.session import ZoneModel
 from moodzone_agent.config import AgentSettings, Places, Settings
 from moodzone_agent.errors import DataSetError, UsageError
 from moodzone_agent.features.spec import FEATURE_NAMES, FEATURES_VERSION
-from moodzone_agent.learning import (
-    Outcome,
-    Retraining,
-    Standing,
-    Trained,
-    changed_files,
-    due,
-    keeps_zones,
-    marks,
-    rerate_library,
-    rewrites_allowed,
-    standing,
-    waiting_challenger,
-)
+from moodzone_agent.learning import Outcome, Retraining, Standing, Trained, due, standing
 from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Stamp
 from moodzone_agent.library.store import Library
 from moodzone_agent.pipeline import scan
-from moodzone_agent.rerating import rate_stored
+from moodzone_agent.rerating import changed_files, marks, rate_stored, rerate_library
 from moodzone_agent.types import Label, LabelOrigin, Mark, MarkState, Zone
 from tests.agent.classify.bundles import head_bundle, other_bundle
 from tests.agent.conftest import World, make_track
