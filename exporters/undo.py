@@ -83,7 +83,7 @@ def undo(
     Returns one result per file, each also passed to ``report`` as it comes; nothing where nothing is left to
     undo. Raises UsageError where there is no such run, and JournalError.
     """
-    results = []
+    results: dict[UndoResult, None] = {}
     if run_id is not None:
         journal.entries(run_id)  # an unknown number must not come to mean the run that starts here
     with journal.start(KIND) as run:
@@ -98,10 +98,10 @@ def undo(
             for entry, result in zip(group, undoing.of(group), strict=True):
                 if result.outcome is not Outcome.FAILED:
                     undoing.note(entry, result.outcome)
-                results.append(result)
-                if report:
+                if report and result not in results:
                     report(result)
-    return results
+                results[result] = None  # a file that was changed twice is told once
+    return list(results)
 
 
 def newest_to_undo(journal: Journal) -> int | None:

@@ -201,6 +201,7 @@ def test_undo_of_a_second_write_gives_back_the_first(case: Case, writer: Writer)
     writer.write(case.open(), zip(tracks, reversed(MARKS), strict=True))
     results = writer.undo(case.open())
     assert {result.outcome for result in results} == {Outcome.PUT_BACK if case.in_place else Outcome.RESTORED}
+    assert len({result.path for result in results}) == len(results)
     assert values(case.open()) == stood
     if not case.in_place:  # else rows that were taken out and put in again have other numbers
         assert case.contents() == before
