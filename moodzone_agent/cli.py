@@ -63,6 +63,7 @@ _INTERRUPTED: Final = 130
 _KEPT: Final = "stopped; everything finished so far is kept"
 _WIDE: Final = 100
 """Columns of a terminal with room for longer ribbons."""
+_UNBOUNDED: Final = 1 << 16
 
 app = typer.Typer(
     name="moodzone",
@@ -233,7 +234,12 @@ def list_tracks(
             print_json(_track_json(track) | {"paths": [str(path) for path in track.paths]})
     elif tracks:
         terminal = console()
-        terminal.print(track_table(tracks, ribbon_width=24 if terminal.width >= _WIDE else 16))
+        table = track_table(tracks, ribbon_width=24 if terminal.width >= _WIDE else 16)
+        if not terminal.is_terminal:  # who searches or stores it wants whole names
+            terminal.width = terminal.measure(
+                table, options=terminal.options.update(width=_UNBOUNDED)
+            ).maximum
+        terminal.print(table)
     else:
         out("no such tracks")
 
