@@ -42,6 +42,7 @@ from moodzone_agent.commands.shared import (
     require,
     setting,
     shown,
+    widen,
     zone_model,
 )
 from moodzone_agent.errors import MoodZoneError, UsageError
@@ -63,7 +64,6 @@ _INTERRUPTED: Final = 130
 _KEPT: Final = "stopped; everything finished so far is kept"
 _WIDE: Final = 100
 """Columns of a terminal with room for longer ribbons."""
-_UNBOUNDED: Final = 1 << 16
 
 app = typer.Typer(
     name="moodzone",
@@ -235,10 +235,7 @@ def list_tracks(
     elif tracks:
         terminal = console()
         table = track_table(tracks, ribbon_width=24 if terminal.width >= _WIDE else 16)
-        if not terminal.is_terminal:  # who searches or stores it wants whole names
-            terminal.width = terminal.measure(
-                table, options=terminal.options.update(width=_UNBOUNDED)
-            ).maximum
+        widen(terminal, table)
         terminal.print(table)
     else:
         out("no such tracks")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from moodzone_agent.library.store import Library
 
 _Item = TypeVar("_Item")
+_UNBOUNDED: Final = 1 << 16
+"""Columns; no table is as wide."""
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -127,7 +129,17 @@ def console(*, stderr: bool = False) -> Console:
 
 def out(what: RenderableType) -> None:
     """Print without breaking lines, so that paths can be copied and searched."""
-    console().print(what, highlight=False, markup=False, soft_wrap=True)
+    terminal = console()
+    if not isinstance(what, str):
+        widen(terminal, what)
+    terminal.print(what, highlight=False, markup=False, soft_wrap=True)
+
+
+def widen(terminal: Console, what: RenderableType) -> None:
+    """Where it is no terminal, make room for all of a table: who searches or stores it wants whole names."""
+    if not terminal.is_terminal:
+        unbounded = terminal.options.update(width=_UNBOUNDED)
+        terminal.width = max(terminal.width, terminal.measure(what, options=unbounded).maximum)
 
 
 def print_json(line: dict[str, Any]) -> None:
