@@ -7,7 +7,7 @@ which only a user would do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.atomic import file_errors, replace_content
@@ -23,8 +23,8 @@ class ListStep:
     """What is done to one list at a time."""
 
     name: str
-    taken: Sequence[Want] = field(default=())
-    added: Sequence[Want] = field(default=())
+    taken: Sequence[Want] = ()
+    added: Sequence[Want] = ()
     goes_if_empty: bool = True
     """Whether the list goes where nothing is left in it; not where a later step puts tracks into it."""
 
