@@ -36,6 +36,7 @@ targets = ["tags", "m3u8"]
 settle_seconds = 0.2
 poll_seconds = 0.5
 quiet_minutes = 0
+most_rewrites_a_day = 100000
 [m3u8]
 folder = "{lists}"
 """
