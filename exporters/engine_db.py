@@ -92,7 +92,7 @@ class EngineCollection(DatabaseCollection):
             taken, added = (
                 [tracks[comparable(want.path)].id for want in wants] for wants in moves(name, changes)
             )
-            if added:
+            if added:  # before others leave, since a playlist that is left empty goes
                 self._put_in(connection, _made(connection, name), added)
             if taken:
                 self._take_out(connection, _playlists(connection)[name], taken)

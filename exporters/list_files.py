@@ -29,8 +29,8 @@ class ListStep:
     """Whether the list goes where nothing is left in it; not where a later step puts tracks into it."""
 
 
-Edit = Callable[[Path, bytes | None, ListStep], bytes | None]
-"""The new content of a list's file, given its path and what it holds; None stands for no file."""
+Edit = Callable[[bytes | None, ListStep], bytes | None]
+"""The new content of a list's file, given what it holds; None stands for no file."""
 
 
 def write_lists(
@@ -47,7 +47,7 @@ def write_lists(
             replace_content(
                 path,
                 old,
-                edit(path, old, step),
+                edit(old, step),
                 run,
                 note={COLLECTION: collection.name},
                 changes=[by_track[want.path] for want in (*step.taken, *step.added)],

@@ -163,7 +163,7 @@ class M3u8Collection(Collection):
         write_lists(self, done, self._file, self._edit, run)
         yield from done
 
-    def _edit(self, _: Path, old: bytes | None, step: ListStep) -> bytes | None:
+    def _edit(self, old: bytes | None, step: ListStep) -> bytes | None:
         playlist = Playlist.parse(old or b"").without((want.path for want in step.taken), self.path)
         if step.added:
             playlist = playlist.with_tracks(step.added, self._reference)

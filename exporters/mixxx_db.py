@@ -126,6 +126,7 @@ class MixxxCollection(DatabaseCollection):
         moved = [change for change in changes if change.field is Field.LIST]
         for name in LISTS:
             taken, added = moves(name, moved)
+            # In this order, since a crate that is left empty goes, with all that the user set for it.
             _put_in(connection, _crate_name(name), [number(want) for want in added])
             _take_out(connection, _crate_name(name), [number(want) for want in taken])
 

@@ -176,13 +176,15 @@ class _Undo:
             outcome, reason = Outcome.TAKEN_OUT, "it was changed since"
         try:
             self.expect_closed(name)
+            current = {entry.path: _state(entry) for entry in group}
             known: dict[Path, set[str]] = {}  # a run may have changed a file twice
             for entry in group:
                 known.setdefault(entry.path, set()).update((entry.old_sha256, entry.new_sha256))
-            if outcome is not Outcome.PUT_BACK and all(_state(entry) in known[entry.path] for entry in group):
+            if outcome is not Outcome.PUT_BACK and all(current[path] in known[path] for path in known):
                 for entry in group:
-                    if _state(entry) == entry.new_sha256:
+                    if current[entry.path] == entry.new_sha256:
                         self._restore(entry, entry.path)
+                        current[entry.path] = entry.old_sha256
                 return [UndoResult(entry.path, Outcome.RESTORED) for entry in group]
             with self.run.noting(self._note(group[0])):
                 failed = self.put_back(name, self.journal.changes(self.run_id, group), self.run)

@@ -188,7 +188,7 @@ class SeratoCollection(Collection):
             return change.failed(str(error)) if found == change.before else change.kept(found, _MEANWHILE)
         return change
 
-    def _edit_crate(self, _: Path, old: bytes | None, step: ListStep) -> bytes | None:
+    def _edit_crate(self, old: bytes | None, step: ListStep) -> bytes | None:
         """Put tracks into one of our crates, or take them out; one that is left empty by us goes."""
         gone = {comparable(want.path) for want in step.taken}
         content = Crate.new() if old is None else Crate.parse(old)

@@ -179,8 +179,8 @@ class VirtualDjCollection(Collection):
             write_lists(self, done, self._list, self._edit, run)
         yield from done
 
-    def _edit(self, path: Path, old: bytes | None, step: ListStep) -> bytes | None:
-        content = _parsed(path, old)
+    def _edit(self, old: bytes | None, step: ListStep) -> bytes | None:
+        content = _parsed(self._list(step.name), old)
         content.edit((want.path for want in step.taken), step.added)
         return content.to_bytes(even_if_empty=not step.goes_if_empty)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from exporters.base import Collection
 from exporters.journal import Journal
 from moodzone_agent.config import Places, Settings
+from moodzone_agent.errors import CollectionError
 from moodzone_agent.library.store import Library
+from moodzone_agent.machine import find_collections
 
 _ERRORS_KEPT: Final = 5
 
@@ -36,6 +39,14 @@ class Context:
         log.warning("%s", text)
         if not self.errors or self.errors[0] != text:
             self.errors.appendleft(text)
+
+    def collections(self, names: Iterable[str], *, named: bool) -> Iterator[Collection]:
+        """The collections of these targets, as `find_collections` finds them; of one that fails the error is noted."""
+        for name in names:
+            try:
+                yield from find_collections(name, self.library, self.settings, named=named)
+            except (CollectionError, OSError) as error:
+                self.note_error(f"{name}: {error}")
 
 
 def stamp_of_files(paths: Iterable[Path]) -> tuple[object, ...]:

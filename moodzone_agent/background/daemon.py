@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from logging.handlers import RotatingFileHandler
@@ -72,16 +71,6 @@ _LOGS_KEPT: Final = 3
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Work:
-    """What is to be done. Lost with the process, and found again at its next start."""
-
-    files: set[Path] = field(default_factory=set)
-    """To be scanned: new or changed."""
-    folders: set[Path] = field(default_factory=set)
-    """To be looked through as a whole."""
-
-
 class _Interrupted(Exception):  # noqa: N818
     """Long work has to end for now."""
 
@@ -104,7 +93,11 @@ class Agent:
         self._write_zones = write
         self._surroundings = surroundings or Surroundings()
         self._clock = clock
-        self._work = _Work()
+        # What is to be done is lost with the process, and found again at its next start.
+        self._files: set[Path] = set()
+        """To be scanned: new or changed."""
+        self._sweeps: set[Path] = set()
+        """Folders to be looked through as a whole."""
         self._wake: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._flushing = False
@@ -210,8 +203,8 @@ class Agent:
     def _listen(self, timeout: float) -> None:
         """Hear the watcher, requests, settings, and what else runs on this machine."""
         changes = self._watcher.changes(timeout)
-        self._work.files |= changes.ready
-        self._work.folders |= changes.sweep
+        self._files |= changes.ready
+        self._sweeps |= changes.sweep
         if not self._permission.analyse:  # a correction in what is known can be read all the same
             self._reader.tags |= changes.ready
         for path in changes.gone:
@@ -219,7 +212,7 @@ class Agent:
         now = self._clock()
         if now >= self._next_sweep:
             if self._next_sweep:  # the watcher asks for the first one itself
-                self._work.folders.update(self._roots())
+                self._sweeps.update(self._roots())
                 self._writer.try_all_again()
                 self._reader.look_at_all_collections()
             self._next_sweep = now + self._settings.agent.sweep_minutes * 60
@@ -271,7 +264,7 @@ class Agent:
         self._keeps_zones = keeps_zones(self._library, champion)
         if not self._keeps_zones and self._marks_before is None:
             self._marks_before = marks(self._library)
-        self._work.folders.update(self._roots())  # a scan rates what this model has not seen
+        self._sweeps.update(self._roots())  # a scan rates what this model has not seen
 
     def _roots(self) -> list[Path]:
         return list(self._folders if self._folders is not None else self._settings.agent.watched)
@@ -289,10 +282,10 @@ class Agent:
         try:
             if self._marks_before is not None:
                 self._rerate(self._marks_before)
-            while self._work.files and not self._stopping.is_set():
-                self._scan(self._work.files, lambda: False)
-            if self._work.folders and not self._work.files:
-                self._scan(self._work.folders, lambda: bool(self._work.files))
+            while self._files and not self._stopping.is_set():
+                self._scan(self._files)
+            if self._sweeps and not self._files:
+                self._scan(self._sweeps, lambda: bool(self._files))
                 self._read_labels()
         except _Interrupted:  # what was to be done still is
             return
@@ -300,11 +293,11 @@ class Agent:
     def _rerate(self, before: Mapping[Path, Mark]) -> None:
         """Rate what was rated by another model, from stored features."""
         self._state = "rating anew"
-        on_wait = partial(self._keep_listening, lambda: False)
-        self._writer.waiting.update(rerate_library(self._library, self._model, before, on_wait))
+        changed = rerate_library(self._library, self._model, before, self._keep_listening)
+        self._writer.waiting.update(changed)
         self._marks_before = None
 
-    def _scan(self, waiting: set[Path], is_interrupted: Callable[[], bool]) -> None:
+    def _scan(self, waiting: set[Path], is_interrupted: Callable[[], bool] = lambda: False) -> None:
         """Scan what waits, and take it out when that is done. Raises _Interrupted."""
         self._state = "analysing"
         self._under_way = set(waiting)
@@ -332,7 +325,7 @@ class Agent:
             seconds = plan.bytes_to_read / stored_rate(self._library)
             log.info("to read: %s", extent(plan.to_read, plan.bytes_to_read, seconds))
 
-    def _keep_listening(self, is_interrupted: Callable[[], bool]) -> None:
+    def _keep_listening(self, is_interrupted: Callable[[], bool] = lambda: False) -> None:
         """Hear and tell what there is during long work. Raises _Interrupted where it has to end."""
         if self._clock() - self._heard >= TICK_SECONDS:
             self._listen(0.0)
@@ -352,7 +345,7 @@ class Agent:
                 log.info("%d labels were read out of the files' tags", len(given))
 
     def _take_result(self, result: ScanResult) -> None:
-        self._work.files.discard(result.path)
+        self._files.discard(result.path)
         if result.changed:
             self._analysed.append(self._clock())
             self._reader.tags.add(result.path)
@@ -378,7 +371,7 @@ class Agent:
             self._state = "writing"
             self._listen(0.0)
             self._tell()
-        self._work.files |= self._writer.take_stale()
+        self._files |= self._writer.take_stale()
         if not self._writer.waiting:
             self._flushing = False
 
@@ -399,7 +392,7 @@ class Agent:
     # Telling
 
     def _is_busy(self) -> bool:
-        to_do = (self._work.files, self._work.folders, self._reader.tags, self._writer.waiting)
+        to_do = (self._files, self._sweeps, self._reader.tags, self._writer.waiting)
         return any(to_do) and self._permission.analyse
 
     def _tell(self) -> None:
@@ -438,7 +431,7 @@ class Agent:
     def _queue(self) -> int:
         """Files to be read, as far as is known: a folder that wasn't looked through yet counts as one."""
         left = self._plan.to_read - self._plan.files_read if self._plan else len(self._under_way)
-        return left + len((self._work.files | self._work.folders) - self._under_way)
+        return left + len((self._files | self._sweeps) - self._under_way)
 
     def _why_postponed(self) -> str:
         most = self._settings.agent.most_rewrites_a_day

@@ -12,7 +12,7 @@ from moodzone_agent.background.context import Context, stamp_of_files
 from moodzone_agent.corrections import find_corrections, settle_vanished
 from moodzone_agent.errors import CollectionError, FileError
 from moodzone_agent.inbox import Inbox
-from moodzone_agent.machine import find_collections, target_names
+from moodzone_agent.machine import target_names
 
 _TAGS_LOOKED_AT: Final = "tags looked at"
 
@@ -102,8 +102,4 @@ class CorrectionReader:
 
     def _collections(self) -> Iterator[Collection]:
         """All collections on this machine that can hold corrections."""
-        for name in target_names():
-            try:
-                yield from find_collections(name, self._library, self._context.settings)
-            except (CollectionError, OSError) as error:
-                self._context.note_error(f"{name}: {error}")
+        return self._context.collections(target_names(), named=True)

@@ -12,7 +12,6 @@ from exporters.tags.collection import TagCollection
 from moodzone_agent.background.context import Context, stamp_of_files
 from moodzone_agent.config import AgentSettings
 from moodzone_agent.errors import BusyError, CollectionError, FileError, JournalError
-from moodzone_agent.machine import find_collections
 from moodzone_agent.types import MarkState
 from moodzone_agent.writing import STALE, WriteResult, settle_colours, wanted_of, write_zones
 
@@ -42,13 +41,14 @@ class ZoneWriter:
     def look_for_unwritten(self) -> None:
         """Add the files that don't carry their mark, and those of which a collection that is written knows nothing."""
         self.waiting.update(self._library.files_to_mark())
-        for collection in self._targets():
-            if not collection.by_file:
-                events = self._library.place_events(collection.target, collection.path)
-                known = {place.track for place in events}
-                for track in self._library.tracks():
-                    if track.mark is not None:
-                        self.waiting.update(path for path in track.paths if path not in known)
+        collections = [collection for collection in self._targets() if not collection.by_file]
+        if not collections:
+            return
+        marked = [path for track in self._library.tracks() if track.mark for path in track.paths]
+        for collection in collections:
+            events = self._library.place_events(collection.target, collection.path)
+            known = {place.track for place in events}
+            self.waiting.update(path for path in marked if path not in known)
 
     def try_all_again(self) -> None:
         """Also what was refused or postponed, as with each sweep."""
@@ -101,11 +101,7 @@ class ZoneWriter:
 
     def _targets(self) -> Iterator[Collection]:
         """The collections that the settings name; what a command wrote elsewhere is only read."""
-        for name in self._context.settings.agent.targets:
-            try:
-                yield from find_collections(name, self._library, self._context.settings, named=False)
-            except (CollectionError, OSError) as error:
-                self._context.note_error(f"{name}: {error}")
+        return self._context.collections(self._context.settings.agent.targets, named=False)
 
     def _without_too_many_rewrites(self, wants: list[Want], *, consented: bool) -> list[Want]:
         """Leave for tomorrow, or for ``flush``, what would rewrite too many files in a day for a change of model.

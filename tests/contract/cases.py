@@ -744,6 +744,19 @@ def _insert_song(connection: sqlite3.Connection, playlist: str, track: str) -> N
     )
 
 
+def traktor_folder(track: Path) -> str:
+    """A folder of the user's with a playlist of one track, as Traktor writes them into its NML."""
+    return f"""<NODE TYPE="FOLDER" NAME="Sets"><SUBNODES
+ COUNT="1"><NODE TYPE="PLAYLIST" NAME="YELLOW"><PLAYLIST
+ ENTRIES="1" TYPE="LIST" UUID="168ef8e12adf40fa8faf96cc393e9f4e"><ENTRY>
+<PRIMARYKEY TYPE="TRACK" KEY={quoteattr(to_location(track).key)}></PRIMARYKEY>
+</ENTRY>
+</PLAYLIST>
+</NODE>
+</SUBNODES>
+</NODE>"""
+
+
 class Traktor(Case):
     """A collection.nml as Traktor writes it, with cues, grids, playlists, a smart list and colours of the user's."""
 
@@ -772,15 +785,7 @@ class Traktor(Case):
 </ENTRY>
 </COLLECTION>
 <SETS ENTRIES="0"></SETS>
-<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="3"><NODE TYPE="FOLDER" NAME="Sets"><SUBNODES
- COUNT="1"><NODE TYPE="PLAYLIST" NAME="YELLOW"><PLAYLIST
- ENTRIES="1" TYPE="LIST" UUID="168ef8e12adf40fa8faf96cc393e9f4e"><ENTRY>
-<PRIMARYKEY TYPE="TRACK" KEY={quoteattr(to_location(tracks[0]).key)}></PRIMARYKEY>
-</ENTRY>
-</PLAYLIST>
-</NODE>
-</SUBNODES>
-</NODE>
+<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="3">{traktor_folder(tracks[0])}
 <NODE TYPE="SMARTLIST" NAME="Smart"><SMARTLIST UUID="ff1d5a8bf1ed4332ab960f59588e5e8a"><SEARCH_EXPRESSION VERSION="1"
  QUERY="$COMMENT % &quot;#GREEN&quot;"></SEARCH_EXPRESSION>
 </SMARTLIST>

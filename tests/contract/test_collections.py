@@ -17,7 +17,7 @@ from exporters.tags.edit import apply_mark
 from exporters.undo import Outcome, UndoResult, undo
 from moodzone_agent.errors import CollectionError
 from moodzone_agent.types import Mark, MarkState, Zone
-from tests.contract.cases import CASES, Case, make_tones
+from tests.contract.cases import Case
 
 MARKS = (
     Mark(Zone.YELLOW),
@@ -26,19 +26,6 @@ MARKS = (
     Mark(Zone.GREEN, MarkState.UNSURE),
 )
 WRITTEN, UNCHANGED, KEPT = WriteStatus.WRITTEN, WriteStatus.UNCHANGED, WriteStatus.KEPT
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tones(tmp_path_factory.mktemp("tones"))
-
-
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest, tones: Path, tmp_path: Path) -> Case:
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    made: Case = request.param(tones, folder)
-    return made
 
 
 class Writer:

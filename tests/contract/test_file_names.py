@@ -15,7 +15,7 @@ from exporters.base import Field, Place, WriteStatus, comparable
 from exporters.serato.crate import Crate
 from exporters.undo import Outcome
 from moodzone_agent.types import Mark, MarkState, Zone
-from tests.contract.cases import CASES, Case, Engine, Mixxx, RekordboxDatabase, Serato, make_tones
+from tests.contract.cases import Case, Engine, Mixxx, RekordboxDatabase, Serato
 from tests.contract.test_collections import Writer, marks_of, values
 
 COMBINED = unicodedata.normalize("NFD", "Café Ångström")
@@ -34,22 +34,9 @@ MARKS = (
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="such names are legal on Linux")
 
 
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tones(tmp_path_factory.mktemp("tones"))
-
-
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
     return Writer(tmp_path)
-
-
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest, tones: Path, tmp_path: Path) -> Case:
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    made: Case = request.param(tones, folder)
-    return made
 
 
 @pytest.fixture(params=NAMES, ids=("unicode", "quoted", "special"))

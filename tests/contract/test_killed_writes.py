@@ -23,7 +23,7 @@ from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Sta
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Estimate, Mark, MarkState, Zone
 from moodzone_agent.writing import Want, remember_file, wanted, write_zones
-from tests.contract.cases import CASES, Case, make_tones
+from tests.contract.cases import CASES, Case
 from tests.exporters.test_kill import MEMORY
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
@@ -37,11 +37,6 @@ STEPS = frozenset({"os.rename", "os.remove"})
 
 Values = dict[tuple[str, Field], str]
 """What stands in the places that are written, by the name of their track."""
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tones(tmp_path_factory.mktemp("tones"))
 
 
 class World:

@@ -28,7 +28,7 @@ from moodzone_agent.library.records import Analysis, FileRecord, FileStatus, Sta
 from moodzone_agent.library.store import Library
 from moodzone_agent.types import Estimate, Label, LabelOrigin, Zone
 from moodzone_agent.writing import Want, remember_file, wanted, write_zones
-from tests.contract.cases import Case, Mixxx, Playlists, RekordboxExport, Serato, Tags, make_tones
+from tests.contract.cases import Case, Mixxx, Playlists, RekordboxExport, Serato, Tags
 
 ZONES = st.sampled_from(list(Zone))
 
@@ -153,14 +153,12 @@ class LastWord(RuleBasedStateMachine):
     [(Playlists, Mixxx), (Tags, RekordboxExport), (Serato, Playlists)],
     ids=lambda cases: "-".join(case.name for case in cases),
 )
-def test_the_last_word_is_the_label(
-    cases: tuple[type[Case], type[Case]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_last_word_is_the_label(cases: tuple[type[Case], type[Case]], tones: Path) -> None:
     class Machine(LastWord):
         pass
 
     Machine.cases = cases
-    Machine.tones = make_tones(tmp_path_factory.mktemp("tones"))
+    Machine.tones = tones
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -15,6 +15,7 @@ from exporters.journal import Journal
 from exporters.traktor.location import SYSTEM, to_location
 from exporters.traktor.nml import TraktorNmlWithComments, TraktorSettings
 from moodzone_agent.types import Mark, MarkState, Zone
+from tests.contract.cases import traktor_folder
 from tests.oracle.mixxx import Mixxx
 from tests.oracle.writing import write_marks
 
@@ -85,15 +86,7 @@ def _collection(tracks: list[Path]) -> str:
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 <NML VERSION="19"><HEAD COMPANY="www.native-instruments.com" PROGRAM="Traktor"></HEAD>
 <COLLECTION ENTRIES="{len(tracks)}">{rows}</COLLECTION>
-<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="1"><NODE TYPE="FOLDER" NAME="Sets"><SUBNODES
- COUNT="1"><NODE TYPE="PLAYLIST" NAME="YELLOW"><PLAYLIST
- ENTRIES="1" TYPE="LIST" UUID="168ef8e12adf40fa8faf96cc393e9f4e"><ENTRY>
-<PRIMARYKEY TYPE="TRACK" KEY={quoteattr(to_location(tracks[0]).key)}></PRIMARYKEY>
-</ENTRY>
-</PLAYLIST>
-</NODE>
-</SUBNODES>
-</NODE>
+<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="1">{traktor_folder(tracks[0])}
 </SUBNODES>
 </NODE>
 </PLAYLISTS>
